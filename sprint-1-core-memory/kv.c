@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0 */
+/*
+ * kv.c - what every engine would otherwise write again: options by name, argument
+ * checks, the plain answer to calls that an engine leaves out, slices and buffers.
+ */
+#include "kv.h"
+
+/* ---- errors ---- */
+
+int kv_fail(struct kv_msg *msg, int error, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (msg) {
+		va_start(ap, fmt);
+		port_vsnprintf(msg->text, sizeof(msg->text), fmt, ap);
+		va_end(ap);
+	}
+	return error;
+}
+
+/* ---- slices and buffers ---- */
+
+struct kv_slice kv_str(const char *s)
+{
+	return kv_slice(s, strlen(s));
+}
+
+int kv_compare(struct kv_slice a, struct kv_slice b)
+{
+	size_t n = a.len < b.len ? a.len : b.len;
+	int c = n ? memcmp(a.data, b.data, n) : 0;
+
+	return c ? c : (a.len > b.len) - (a.len < b.len);
+}
+
+int kv_buf_reserve(struct kv_buf *b, size_t cap)
+{
+	size_t grown = b->cap + b->cap / 2;
+	void *p;
+
+	if (cap <= b->cap)
+		return 0;
+	/* Half as much again, so that appending n bytes one by one copies O(n). */
+	if (grown < cap || grown < b->cap)
+		grown = cap;
+	p = port_realloc(b->data, b->cap, grown);
+	if (!p)
+		return -ENOMEM;
+	b->data = p;
+	b->cap = grown;
+	return 0;
+}
+
+int kv_buf_set(struct kv_buf *b, const void *p, size_t len)
+{
+	int error = kv_buf_reserve(b, len);
+
+	if (error)
+		return error;
+	if (len)
+		memcpy(b->data, p, len);
+	b->len = len;
+	return 0;
+}
+
+int kv_buf_append(struct kv_buf *b, const void *p, size_t len)
+{
+	int error;
+
+	if (len > SIZE_MAX - b->len)
+		return -ENOMEM;
+	error = kv_buf_reserve(b, b->len + len);
+	if (error)
+		return error;
+	if (len)
+		memcpy((char *)b->data + b->len, p, len);
+	b->len += len;
+	return 0;
+}
+
+void kv_buf_free(struct kv_buf *b)
+{
+	port_free(b->data);
+	*b = (struct kv_buf){ 0 };
+}
+
+/* ---- options ---- */
+
+enum { OPTS_MAX = 64 };
+
+/* Edit distance, for "did you mean": names are short, so two rows on the stack do. */
+static size_t edit_distance(const char *a, size_t a_len, const char *b)
+{
+	unsigned char row[64];
+	size_t b_len = strlen(b), i, j;
+
+	if (a_len >= sizeof(row) || b_len >= sizeof(row))
+		return sizeof(row);
+	for (j = 0; j <= b_len; j++)
+		row[j] = (unsigned char)j;
+	for (i = 1; i <= a_len; i++) {
+		size_t diagonal = row[0];
+
+		row[0] = (unsigned char)i;
+		for (j = 1; j <= b_len; j++) {
+			size_t best = diagonal + (a[i - 1] != b[j - 1]);
+
+			diagonal = row[j];
+			if (best > diagonal + 1)
+				best = diagonal + 1;
+			if (best > row[j - 1] + 1u)
+				best = row[j - 1] + 1u;
+			row[j] = (unsigned char)best;
+		}
+	}
+	return row[b_len];
+}
+
+static const struct kv_opt *option_find(const struct kv_opt *opts, const char *name,
+					size_t len)
+{
+	for (; opts->name; opts++)
+		if (strlen(opts->name) == len && !memcmp(opts->name, name, len))
+			return opts;
+	return NULL;
+}
+
+static const char *option_nearest(const struct kv_opt *opts, const char *name, size_t len)
+{
+	const char *nearest = NULL;
+	size_t best = SIZE_MAX;
+
+	for (; opts->name; opts++) {
+		size_t d = edit_distance(name, len, opts->name);
+
+		if (d < best) {
+			best = d;
+			nearest = opts->name;
+		}
+	}
+	return nearest;
+}
+
+/* Decimal digits and at most one of k, m, g; -EINVAL also where 64 bits do not hold it. */
+static int parse_size(const char *s, size_t len, uint64_t *out)
+{
+	uint64_t v = 0;
+	unsigned int shift = 0;
+	size_t i;
+
+	if (len && (s[len - 1] | 32) == 'k')
+		shift = 10;
+	else if (len && (s[len - 1] | 32) == 'm')
+		shift = 20;
+	else if (len && (s[len - 1] | 32) == 'g')
+		shift = 30;
+	if (shift)
+		len--;
+	if (!len)
+		return -EINVAL;
+	for (i = 0; i < len; i++) {
+		unsigned int digit = (unsigned int)s[i] - '0';
+
+		if (digit > 9 || v > (UINT64_MAX - digit) / 10)
+			return -EINVAL;
+		v = v * 10 + digit;
+	}
+	if (v > UINT64_MAX >> shift)
+		return -EINVAL;
+	*out = v << shift;
+	return 0;
+}
+
+/* choices is "a|b|c"; the answer is the position of s in it. */
+static int parse_choice(const char *choices, const char *s, size_t len, uint64_t *out)
+{
+	uint64_t position = 0;
+
+	for (;;) {
+		size_t n = strcspn(choices, "|");
+
+		if (n == len && !memcmp(choices, s, n)) {
+			*out = position;
+			return 0;
+		}
+		if (!choices[n])
+			return -EINVAL;
+		choices += n + 1;
+		position++;
+	}
+}
+
+static int parse_value(const struct kv_opt *o, const char *s, size_t len, uint64_t *out,
+		       struct kv_msg *why)
+{
+	if (o->choices) {
+		if (parse_choice(o->choices, s, len, out))
+			return kv_fail(why, -EINVAL, "option %s is one of %s, not \"%.*s\"",
+				       o->name, o->choices, (int)len, s);
+		return 0;
+	}
+	if (parse_size(s, len, out) || *out < o->min || *out > o->max)
+		return kv_fail(why, -EINVAL,
+			       "option %s is a number from %llu to %llu, not \"%.*s\"", o->name,
+			       (unsigned long long)o->min, (unsigned long long)o->max,
+			       (int)len, s);
+	return 0;
+}
+
+static int parse_options(const struct kv_ops *ops, const char *text, uint64_t *value,
+			 struct kv_msg *why)
+{
+	static const struct kv_opt none = { 0 };
+	const struct kv_opt *opts = ops->opts ? ops->opts : &none, *o;
+	size_t n = 0;
+
+	for (o = opts; o->name; o++) {
+		if (n == OPTS_MAX)
+			return kv_fail(why, -EINVAL, "engine %s has over %d options",
+				       ops->name, OPTS_MAX);
+		value[n++] = o->init;
+	}
+	while (text && *text) {
+		size_t len = strcspn(text, ","), name_len = strcspn(text, "=,");
+		int error;
+
+		if (name_len == len)
+			return kv_fail(why, -EINVAL,
+				       "options are name=value,name=value: \"%.*s\" has no \"=\"",
+				       (int)len, text);
+		o = option_find(opts, text, name_len);
+		if (!o) {
+			const char *nearest = option_nearest(opts, text, name_len);
+
+			return kv_fail(why, -EINVAL,
+				       nearest ? "engine %s has no option \"%.*s\"; nearest is %s"
+					       : "engine %s has no option \"%.*s\", nor any other",
+				       ops->name, (int)name_len, text, nearest);
+		}
+		error = parse_value(o, text + name_len + 1, len - name_len - 1,
+				    &value[o - opts], why);
+		if (error)
+			return error;
+		text += len + (text[len] == ',');
+	}
+	return 0;
+}
+
+/* ---- the calls ---- */
+
+int kv_open(const struct kv_ops *ops, struct env *env, const char *dir, const char *opts,
+	    struct kv **out, struct kv_msg *why)
+{
+	uint64_t value[OPTS_MAX];
+	int error = parse_options(ops, opts, value, why);
+
+	if (error)
+		return error;
+	if (why)
+		why->text[0] = '\0';
+	return ops->open(env, dir, value, out, why);
+}
+
+int kv_close(struct kv *kv)
+{
+	return kv ? kv->ops->close(kv) : 0;
+}
+
+static bool has(const struct kv *kv, unsigned int caps)
+{
+	return (kv->ops->caps & caps) == caps;
+}
+
+int kv_get_at(struct kv *kv, struct kv_snapshot *snap, struct kv_slice key,
+	      struct kv_buf *value)
+{
+	value->len = 0;
+	if (key.len > KV_KEY_MAX)
+		return -EINVAL;
+	return kv->ops->get(kv, snap, key, value);
+}
+
+int kv_get(struct kv *kv, struct kv_slice key, struct kv_buf *value)
+{
+	return kv_get_at(kv, NULL, key, value);
+}
+
+/* For an engine without multi_get: a snapshot makes n gets see one state. */
+static int multi_get_loop(struct kv *kv, struct kv_snapshot *snap, size_t n,
+			  const struct kv_slice *key, struct kv_buf *value, int *error)
+{
+	struct kv_snapshot *own = NULL;
+	size_t i;
+
+	if (!snap && n > 1 && has(kv, KV_CAP_SNAPSHOT)) {
+		int failed = kv_snapshot(kv, &own);
+
+		if (failed)
+			return failed;
+		snap = own;
+	}
+	for (i = 0; i < n; i++)
+		error[i] = kv_get_at(kv, snap, key[i], &value[i]);
+	kv_release(kv, own);
+	return 0;
+}
+
+int kv_multi_get(struct kv *kv, struct kv_snapshot *snap, size_t n,
+		 const struct kv_slice *key, struct kv_buf *value, int *error)
+{
+	size_t i;
+
+	if (!kv->ops->multi_get)
+		return multi_get_loop(kv, snap, n, key, value, error);
+	for (i = 0; i < n; i++) {
+		if (key[i].len > KV_KEY_MAX)
+			return -EINVAL;
+		value[i].len = 0;
+	}
+	return kv->ops->multi_get(kv, snap, n, key, value, error);
+}
+
+int kv_write(struct kv *kv, const struct kv_op *op, size_t n, enum kv_durability how)
+{
+	size_t i;
+
+	if (how > KV_SYNC)
+		return -EINVAL;
+	if (how != KV_NONE && !has(kv, KV_CAP_DURABLE))
+		return -EOPNOTSUPP;
+	if (n > 1 && !has(kv, KV_CAP_BATCH))
+		return -EOPNOTSUPP;
+	for (i = 0; i < n; i++) {
+		if (op[i].type > KV_DELETE_RANGE || op[i].key.len > KV_KEY_MAX)
+			return -EINVAL;
+		if (op[i].type == KV_PUT && op[i].value.len > KV_VALUE_MAX)
+			return -EINVAL;
+		if (op[i].type == KV_DELETE_RANGE) {
+			if (!has(kv, KV_CAP_DELETE_RANGE))
+				return -EOPNOTSUPP;
+			if (op[i].value.data && op[i].value.len > KV_KEY_MAX)
+				return -EINVAL;
+		}
+	}
+	return n ? kv->ops->write(kv, op, n, how) : 0;
+}
+
+int kv_put(struct kv *kv, struct kv_slice key, struct kv_slice value,
+	   enum kv_durability how)
+{
+	struct kv_op op = { KV_PUT, key, value };
+
+	return kv_write(kv, &op, 1, how);
+}
+
+int kv_delete(struct kv *kv, struct kv_slice key, enum kv_durability how)
+{
+	struct kv_op op = { KV_DELETE, key, { NULL, 0 } };
+
+	return kv_write(kv, &op, 1, how);
+}
+
+int kv_snapshot(struct kv *kv, struct kv_snapshot **out)
+{
+	return has(kv, KV_CAP_SNAPSHOT) ? kv->ops->snapshot(kv, out) : -EOPNOTSUPP;
+}
+
+void kv_release(struct kv *kv, struct kv_snapshot *snap)
+{
+	if (snap)
+		kv->ops->release(kv, snap);
+}
+
+int kv_cursor(struct kv *kv, struct kv_snapshot *snap, struct kv_cursor **out)
+{
+	return has(kv, KV_CAP_CURSOR) ? kv->ops->cursor(kv, snap, out) : -EOPNOTSUPP;
+}
+
+int kv_sync(struct kv *kv)
+{
+	return kv->ops->sync ? kv->ops->sync(kv) : 0;
+}
+
+int kv_compact(struct kv *kv)
+{
+	return kv->ops->compact ? kv->ops->compact(kv) : 0;
+}
+
+int kv_backup(struct kv *kv, const char *dir)
+{
+	return has(kv, KV_CAP_BACKUP) ? kv->ops->backup(kv, dir) : -EOPNOTSUPP;
+}
+
+int kv_verify(struct kv *kv, struct kv_msg *why)
+{
+	return has(kv, KV_CAP_VERIFY) ? kv->ops->verify(kv, why) : -EOPNOTSUPP;
+}
+
+void kv_stats(struct kv *kv, kv_stat_fn *emit, void *arg)
+{
+	if (kv->ops->stats)
+		kv->ops->stats(kv, emit, arg);
+}
+
+void kv_recovery(struct kv *kv, struct kv_recovery *out)
+{
+	*out = (struct kv_recovery){ 0 };
+	if (kv->ops->recovery)
+		kv->ops->recovery(kv, out);
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0 */
+/*
+ * port_user.h - port.h's words in userspace: C11, pthreads, compiler builtins.
+ */
+#ifndef PORT_USER_H
+#define PORT_USER_H
+
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifndef container_of
+#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
+#endif
+
+/* memory: port_memory.c or port_fault.c */
+void *port_alloc(size_t n); /* n = 0 gives a unique pointer */
+void *port_realloc(void *p, size_t old, size_t n);
+void port_free(void *p);
+void *port_alloc_aligned(size_t align, size_t n);
+void port_free_aligned(void *p);
+
+struct port_mutex {
+	pthread_mutex_t m;
+};
+
+#define port_mutex_init(mu) ((void)pthread_mutex_init(&(mu)->m, NULL))
+#define port_mutex_lock(mu) ((void)pthread_mutex_lock(&(mu)->m))
+#define port_mutex_unlock(mu) ((void)pthread_mutex_unlock(&(mu)->m))
+#define port_mutex_destroy(mu) ((void)pthread_mutex_destroy(&(mu)->m))
+
+struct port_rwlock {
+	pthread_rwlock_t l;
+};
+
+#define port_rwlock_init(rw) ((void)pthread_rwlock_init(&(rw)->l, NULL))
+#define port_rwlock_destroy(rw) ((void)pthread_rwlock_destroy(&(rw)->l))
+#define port_read_lock(rw) ((void)pthread_rwlock_rdlock(&(rw)->l))
+#define port_read_unlock(rw) ((void)pthread_rwlock_unlock(&(rw)->l))
+#define port_write_lock(rw) ((void)pthread_rwlock_wrlock(&(rw)->l))
+#define port_write_unlock(rw) ((void)pthread_rwlock_unlock(&(rw)->l))
+
+#define port_load_acquire(p) __atomic_load_n(p, __ATOMIC_ACQUIRE)
+#define port_store_release(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
+#define port_load_relaxed(p) __atomic_load_n(p, __ATOMIC_RELAXED)
+#define port_store_relaxed(p, v) __atomic_store_n(p, v, __ATOMIC_RELAXED)
+/* True when *p was *expected and is now v; else *expected is what *p was. Full order. */
+#define port_cas(p, expected, v)                                                           \
+	__atomic_compare_exchange_n(p, expected, v, false, __ATOMIC_ACQ_REL,               \
+				    __ATOMIC_ACQUIRE)
+#define port_fetch_add(p, v) __atomic_fetch_add(p, v, __ATOMIC_ACQ_REL)
+
+uint32_t port_crc32c(uint32_t crc, const void *p, size_t n);
+
+typedef int port_compare_fn(const void *a, const void *b);
+
+static inline void port_sort(void *base, size_t n, size_t size, port_compare_fn *compare)
+{
+	qsort(base, n, size, compare);
+}
+
+#define port_vsnprintf vsnprintf
+
+static inline uint16_t port_get_le16(const void *p)
+{
+	const uint8_t *b = p;
+
+	return (uint16_t)(b[0] | b[1] << 8);
+}
+
+static inline uint32_t port_get_le32(const void *p)
+{
+	const uint8_t *b = p;
+
+	return (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
+}
+
+static inline uint64_t port_get_le64(const void *p)
+{
+	const uint8_t *b = p;
+
+	return port_get_le32(b) | (uint64_t)port_get_le32(b + 4) << 32;
+}
+
+static inline void port_put_le16(void *p, uint16_t v)
+{
+	uint8_t *b = p;
+
+	b[0] = (uint8_t)v;
+	b[1] = (uint8_t)(v >> 8);
+}
+
+static inline void port_put_le32(void *p, uint32_t v)
+{
+	uint8_t *b = p;
+
+	port_put_le16(b, (uint16_t)v);
+	port_put_le16(b + 2, (uint16_t)(v >> 16));
+}
+
+static inline void port_put_le64(void *p, uint64_t v)
+{
+	uint8_t *b = p;
+
+	port_put_le32(b, (uint32_t)v);
+	port_put_le32(b + 4, (uint32_t)(v >> 32));
+}
+
+#endif /* PORT_USER_H */

@@ -1,0 +1,3 @@
+s1_src   := kv.c port_memory.c port_crc32c.c arena.c dynarray.c array_engine.c
+s1_tests := core_tests kv_tests array_tests array_fault_tests
+s1_bench := core_bench
