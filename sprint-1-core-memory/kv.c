@@ -272,11 +272,25 @@ static bool has(const struct kv *kv, unsigned int caps)
 	return (kv->ops->caps & caps) == caps;
 }
 
+static bool key_fits(const struct kv *kv, struct kv_slice key)
+{
+	size_t max = kv->ops->key_max ? kv->ops->key_max : KV_KEY_MAX;
+
+	return key.len >= kv->ops->key_min && key.len <= max;
+}
+
+static bool value_fits(const struct kv *kv, struct kv_slice value)
+{
+	size_t max = kv->ops->value_max ? kv->ops->value_max : KV_VALUE_MAX;
+
+	return value.len <= max;
+}
+
 int kv_get_at(struct kv *kv, struct kv_snapshot *snap, struct kv_slice key,
 	      struct kv_buf *value)
 {
 	value->len = 0;
-	if (key.len > KV_KEY_MAX)
+	if (!key_fits(kv, key))
 		return -EINVAL;
 	return kv->ops->get(kv, snap, key, value);
 }
@@ -314,7 +328,7 @@ int kv_multi_get(struct kv *kv, struct kv_snapshot *snap, size_t n,
 	if (!kv->ops->multi_get)
 		return multi_get_loop(kv, snap, n, key, value, error);
 	for (i = 0; i < n; i++) {
-		if (key[i].len > KV_KEY_MAX)
+		if (!key_fits(kv, key[i]))
 			return -EINVAL;
 		value[i].len = 0;
 	}
@@ -332,15 +346,24 @@ int kv_write(struct kv *kv, const struct kv_op *op, size_t n, enum kv_durability
 	if (n > 1 && !has(kv, KV_CAP_BATCH))
 		return -EOPNOTSUPP;
 	for (i = 0; i < n; i++) {
-		if (op[i].type > KV_DELETE_RANGE || op[i].key.len > KV_KEY_MAX)
-			return -EINVAL;
-		if (op[i].type == KV_PUT && op[i].value.len > KV_VALUE_MAX)
-			return -EINVAL;
-		if (op[i].type == KV_DELETE_RANGE) {
+		switch (op[i].type) {
+		case KV_PUT:
+			if (!key_fits(kv, op[i].key) || !value_fits(kv, op[i].value))
+				return -EINVAL;
+			break;
+		case KV_DELETE:
+			if (!key_fits(kv, op[i].key))
+				return -EINVAL;
+			break;
+		case KV_DELETE_RANGE: /* its ends are bounds, which need not fit */
 			if (!has(kv, KV_CAP_DELETE_RANGE))
 				return -EOPNOTSUPP;
-			if (op[i].value.data && op[i].value.len > KV_KEY_MAX)
+			if (op[i].key.len > KV_KEY_MAX ||
+			    (op[i].value.data && op[i].value.len > KV_KEY_MAX))
 				return -EINVAL;
+			break;
+		default:
+			return -EINVAL;
 		}
 	}
 	return n ? kv->ops->write(kv, op, n, how) : 0;

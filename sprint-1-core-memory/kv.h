@@ -119,6 +119,9 @@ struct kv_ops {
 	const char *summary;       /* one line for a list of engines */
 	unsigned int caps;         /* enum kv_cap */
 	const struct kv_opt *opts; /* ends with a NULL name */
+	/* Bytes; beyond them a write or a get is -EINVAL. 0: the interface's own 0, KV_KEY_MAX,
+	 * KV_VALUE_MAX. Our engines have no others; some peers do. */
+	size_t key_min, key_max, value_max;
 
 	/* Recovers, then opens; creates dir when absent (not its parents). opt[i] is the
 	 * checked value of opts[i]. On error *out is untouched and why, unless NULL, says
