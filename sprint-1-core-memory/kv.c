@@ -196,15 +196,16 @@ static int parse_value(const struct kv_opt *o, const char *s, size_t len, uint64
 {
 	if (o->choices) {
 		if (parse_choice(o->choices, s, len, out))
-			return kv_fail(why, -EINVAL, "option %s is one of %s, not \"%.*s\"",
-				       o->name, o->choices, (int)len, s);
+			return kv_fail(why, -EINVAL,
+				       "option %s is one of %s, not \"%.*s\"", o->name,
+				       o->choices, (int)len, s);
 		return 0;
 	}
 	if (parse_size(s, len, out) || *out < o->min || *out > o->max)
 		return kv_fail(why, -EINVAL,
-			       "option %s is a number from %llu to %llu, not \"%.*s\"", o->name,
-			       (unsigned long long)o->min, (unsigned long long)o->max,
-			       (int)len, s);
+			       "option %s is a number from %llu to %llu, not \"%.*s\"",
+			       o->name, (unsigned long long)o->min,
+			       (unsigned long long)o->max, (int)len, s);
 	return 0;
 }
 
@@ -226,17 +227,19 @@ static int parse_options(const struct kv_ops *ops, const char *text, uint64_t *v
 		int error;
 
 		if (name_len == len)
-			return kv_fail(why, -EINVAL,
-				       "options are name=value,name=value: \"%.*s\" has no \"=\"",
-				       (int)len, text);
+			return kv_fail(
+				why, -EINVAL,
+				"options are name=value,name=value: \"%.*s\" has no \"=\"",
+				(int)len, text);
 		o = option_find(opts, text, name_len);
 		if (!o) {
 			const char *nearest = option_nearest(opts, text, name_len);
 
-			return kv_fail(why, -EINVAL,
-				       nearest ? "engine %s has no option \"%.*s\"; nearest is %s"
-					       : "engine %s has no option \"%.*s\", nor any other",
-				       ops->name, (int)name_len, text, nearest);
+			return kv_fail(
+				why, -EINVAL,
+				nearest ? "engine %s has no option \"%.*s\"; nearest is %s"
+					: "engine %s has no option \"%.*s\", nor any other",
+				ops->name, (int)name_len, text, nearest);
 		}
 		error = parse_value(o, text + name_len + 1, len - name_len - 1,
 				    &value[o - opts], why);

@@ -20,8 +20,8 @@
 struct env; /* files, clock, background work: see env.h; NULL for engines without files */
 
 enum {
-	KV_KEY_MAX = 64 << 10,   /* bytes in a key */
-	KV_VALUE_MAX = 1 << 30,  /* bytes in a value */
+	KV_KEY_MAX = 64 << 10,  /* bytes in a key */
+	KV_VALUE_MAX = 1 << 30, /* bytes in a value */
 };
 
 struct kv_slice { /* borrowed bytes; may be empty, and data NULL only if len is 0 */
@@ -46,8 +46,8 @@ enum kv_durability {
 
 /* What an engine can do. A call outside its caps returns -EOPNOTSUPP. */
 enum kv_cap {
-	KV_CAP_CURSOR = 1 << 0,       /* cursors: at least next() over every pair */
-	KV_CAP_ORDERED = 1 << 1,      /* ... in memcmp order of keys, with seek() and prev() */
+	KV_CAP_CURSOR = 1 << 0,  /* cursors: at least next() over every pair */
+	KV_CAP_ORDERED = 1 << 1, /* ... in memcmp order of keys, with seek() and prev() */
 	KV_CAP_SNAPSHOT = 1 << 2,     /* snapshots; every cursor reads from one */
 	KV_CAP_BATCH = 1 << 3,        /* a write of n > 1 steps is atomic and isolated */
 	KV_CAP_DELETE_RANGE = 1 << 4, /* KV_DELETE_RANGE steps */
@@ -97,7 +97,8 @@ struct kv_snapshot; /* an engine's own: the store as it stood at one moment */
  */
 struct kv_cursor {
 	const struct kv_cursor_ops *ops;
-	struct kv_slice key, value; /* set by a move that returned 0, until the next call */
+	struct kv_slice key,
+		value; /* set by a move that returned 0, until the next call */
 };
 
 struct kv_cursor_ops {
@@ -128,7 +129,8 @@ struct kv_ops {
 	 * what to do about it. */
 	int (*open)(struct env *env, const char *dir, const uint64_t *opt,
 		    struct kv **out, struct kv_msg *why);
-	int (*close)(struct kv *kv); /* syncs what can be; kv is gone whatever this returns */
+	int (*close)(
+		struct kv *kv); /* syncs what can be; kv is gone whatever this returns */
 
 	/* snap NULL reads the newest state. On error *value is empty (len 0). */
 	int (*get)(struct kv *kv, struct kv_snapshot *snap, struct kv_slice key,
@@ -149,7 +151,8 @@ struct kv_ops {
 
 	int (*sync)(struct kv *kv);    /* every returned write becomes KV_SYNC */
 	int (*compact)(struct kv *kv); /* until no background work is left */
-	int (*backup)(struct kv *kv, const char *dir);    /* while writes go on; dir is new */
+	int (*backup)(struct kv *kv,
+		      const char *dir); /* while writes go on; dir is new */
 	int (*verify)(struct kv *kv, struct kv_msg *why); /* reads every byte */
 	void (*stats)(struct kv *kv, kv_stat_fn *emit, void *arg);
 	void (*recovery)(struct kv *kv, struct kv_recovery *out);
@@ -217,12 +220,12 @@ static inline struct kv_slice kv_slice(const void *data, size_t len)
 	return (struct kv_slice){ data, len };
 }
 
-struct kv_slice kv_str(const char *s);                   /* without the final NUL */
-int kv_compare(struct kv_slice a, struct kv_slice b);    /* memcmp order, shorter first */
-int kv_buf_reserve(struct kv_buf *b, size_t cap);        /* at least cap; keeps content */
+struct kv_slice kv_str(const char *s);                /* without the final NUL */
+int kv_compare(struct kv_slice a, struct kv_slice b); /* memcmp order, shorter first */
+int kv_buf_reserve(struct kv_buf *b, size_t cap);     /* at least cap; keeps content */
 int kv_buf_set(struct kv_buf *b, const void *p, size_t len);
 int kv_buf_append(struct kv_buf *b, const void *p, size_t len);
-void kv_buf_free(struct kv_buf *b);                      /* leaves it as {0} */
+void kv_buf_free(struct kv_buf *b); /* leaves it as {0} */
 
 /* Writes a sentence, cut where it does not fit. msg may be NULL. Returns error, so that
  * a failing function can end with it. */

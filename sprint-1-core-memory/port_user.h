@@ -31,29 +31,29 @@ struct port_mutex {
 	pthread_mutex_t m;
 };
 
-#define port_mutex_init(mu) ((void)pthread_mutex_init(&(mu)->m, NULL))
-#define port_mutex_lock(mu) ((void)pthread_mutex_lock(&(mu)->m))
-#define port_mutex_unlock(mu) ((void)pthread_mutex_unlock(&(mu)->m))
+#define port_mutex_init(mu)    ((void)pthread_mutex_init(&(mu)->m, NULL))
+#define port_mutex_lock(mu)    ((void)pthread_mutex_lock(&(mu)->m))
+#define port_mutex_unlock(mu)  ((void)pthread_mutex_unlock(&(mu)->m))
 #define port_mutex_destroy(mu) ((void)pthread_mutex_destroy(&(mu)->m))
 
 struct port_rwlock {
 	pthread_rwlock_t l;
 };
 
-#define port_rwlock_init(rw) ((void)pthread_rwlock_init(&(rw)->l, NULL))
+#define port_rwlock_init(rw)    ((void)pthread_rwlock_init(&(rw)->l, NULL))
 #define port_rwlock_destroy(rw) ((void)pthread_rwlock_destroy(&(rw)->l))
-#define port_read_lock(rw) ((void)pthread_rwlock_rdlock(&(rw)->l))
-#define port_read_unlock(rw) ((void)pthread_rwlock_unlock(&(rw)->l))
-#define port_write_lock(rw) ((void)pthread_rwlock_wrlock(&(rw)->l))
-#define port_write_unlock(rw) ((void)pthread_rwlock_unlock(&(rw)->l))
+#define port_read_lock(rw)      ((void)pthread_rwlock_rdlock(&(rw)->l))
+#define port_read_unlock(rw)    ((void)pthread_rwlock_unlock(&(rw)->l))
+#define port_write_lock(rw)     ((void)pthread_rwlock_wrlock(&(rw)->l))
+#define port_write_unlock(rw)   ((void)pthread_rwlock_unlock(&(rw)->l))
 
-#define port_load_acquire(p) __atomic_load_n(p, __ATOMIC_ACQUIRE)
+#define port_load_acquire(p)     __atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define port_store_release(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
-#define port_load_relaxed(p) __atomic_load_n(p, __ATOMIC_RELAXED)
+#define port_load_relaxed(p)     __atomic_load_n(p, __ATOMIC_RELAXED)
 #define port_store_relaxed(p, v) __atomic_store_n(p, v, __ATOMIC_RELAXED)
 /* True when *p was *expected and is now v; else *expected is what *p was. Full order. */
-#define port_cas(p, expected, v)                                                           \
-	__atomic_compare_exchange_n(p, expected, v, false, __ATOMIC_ACQ_REL,               \
+#define port_cas(p, expected, v)                                             \
+	__atomic_compare_exchange_n(p, expected, v, false, __ATOMIC_ACQ_REL, \
 				    __ATOMIC_ACQUIRE)
 #define port_fetch_add(p, v) __atomic_fetch_add(p, v, __ATOMIC_ACQ_REL)
 
@@ -79,7 +79,8 @@ static inline uint32_t port_get_le32(const void *p)
 {
 	const uint8_t *b = p;
 
-	return (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
+	return (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 |
+	       (uint32_t)b[3] << 24;
 }
 
 static inline uint64_t port_get_le64(const void *p)
