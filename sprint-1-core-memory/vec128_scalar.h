@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0 */
+/*
+ * vec128_scalar.h - vec128.h in plain C: what the other two must equal.
+ */
+#ifndef VEC128_SCALAR_H
+#define VEC128_SCALAR_H
+
+typedef struct {
+	_Alignas(16) uint8_t b[16];
+} vec128;
+
+static inline vec128 vec128_load(const void *p)
+{
+	vec128 v;
+
+	memcpy(v.b, p, 16);
+	return v;
+}
+
+static inline void vec128_store(void *p, vec128 v)
+{
+	memcpy(p, v.b, 16);
+}
+
+#define vec128_load_aligned  vec128_load
+#define vec128_store_aligned vec128_store
+
+static inline vec128 vec128_splat8(uint8_t b)
+{
+	vec128 v;
+
+	memset(v.b, b, 16);
+	return v;
+}
+
+static inline vec128 vec128_splat32(uint32_t w)
+{
+	vec128 v;
+	int i;
+
+	for (i = 0; i < 4; i++)
+		memcpy(v.b + 4 * i, &w, 4);
+	return v;
+}
+
+#define VEC128_BYTES(name, expression)                  \
+	static inline vec128 name(vec128 x, vec128 y)   \
+	{                                               \
+		vec128 v;                               \
+		int i;                                  \
+                                                        \
+		for (i = 0; i < 16; i++) {              \
+			uint8_t a = x.b[i], b = y.b[i]; \
+                                                        \
+			v.b[i] = (uint8_t)(expression); \
+		}                                       \
+		return v;                               \
+	}
+
+VEC128_BYTES(vec128_and, a &b)
+VEC128_BYTES(vec128_or, a | b)
+VEC128_BYTES(vec128_xor, a ^ b)
+VEC128_BYTES(vec128_add8, a + b)
+VEC128_BYTES(vec128_equal8, a == b ? 0xff : 0)
+VEC128_BYTES(vec128_min8, a < b ? a : b)
+VEC128_BYTES(vec128_max8, a > b ? a : b)
+#undef VEC128_BYTES
+
+static inline uint32_t vec128_scalar_word(vec128 v, int i)
+{
+	uint32_t w;
+
+	memcpy(&w, v.b + 4 * i, 4);
+	return w;
+}
+
+static inline vec128 vec128_add32(vec128 x, vec128 y)
+{
+	vec128 v;
+	int i;
+
+	for (i = 0; i < 4; i++) {
+		uint32_t w = vec128_scalar_word(x, i) + vec128_scalar_word(y, i);
+
+		memcpy(v.b + 4 * i, &w, 4);
+	}
+	return v;
+}
+
+static inline vec128 vec128_equal32(vec128 x, vec128 y)
+{
+	vec128 v;
+	int i;
+
+	for (i = 0; i < 4; i++)
+		memset(v.b + 4 * i,
+		       vec128_scalar_word(x, i) == vec128_scalar_word(y, i) ? 0xff : 0,
+		       4);
+	return v;
+}
+
+static inline uint32_t vec128_mask8(vec128 v)
+{
+	uint32_t mask = 0;
+	int i;
+
+	for (i = 0; i < 16; i++)
+		mask |= (uint32_t)(v.b[i] >> 7) << i;
+	return mask;
+}
+
+static inline uint32_t vec128_less32_mask(vec128 x, vec128 y)
+{
+	uint32_t mask = 0;
+	int i;
+
+	for (i = 0; i < 4; i++)
+		mask |= (uint32_t)(vec128_scalar_word(x, i) < vec128_scalar_word(y, i))
+			<< i;
+	return mask;
+}
+
+static inline bool vec128_is_zero(vec128 v)
+{
+	int i;
+
+	for (i = 0; i < 16 && !v.b[i]; i++)
+		;
+	return i == 16;
+}
+
+#endif /* VEC128_SCALAR_H */
