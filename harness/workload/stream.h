@@ -24,8 +24,8 @@ struct op {
 
 struct stream;
 
-int stream_open(const struct workload *w, uint64_t seed, uint32_t thread, uint32_t threads,
-		struct stream **out);
+int stream_open(const struct workload *w, uint64_t seed, uint32_t thread,
+		uint32_t threads, struct stream **out);
 void stream_close(struct stream *s); /* NULL is allowed */
 void stream_next(struct stream *s, struct op *op);
 
@@ -41,6 +41,7 @@ void load_stream_close(struct load_stream *s);
 enum { STREAM_DIGEST_OPS = 65536 };
 /* XXH64 over the workload's properties, seed, threads, and the first STREAM_DIGEST_OPS
  * operations of each thread: equal digests, equal work. */
-int stream_digest(const struct workload *w, uint64_t seed, uint32_t threads, uint64_t *out);
+int stream_digest(const struct workload *w, uint64_t seed, uint32_t threads,
+		  uint64_t *out);
 
 #endif /* STREAM_H */

@@ -12,7 +12,8 @@
 
 #include "../../sprint-1-core-memory/kv.h"
 
-enum op_kind { /* order is that of YCSB's operation chooser, then ours */
+/* In the order of YCSB's operation chooser, then ours. */
+enum op_kind {
 	OP_READ,
 	OP_UPDATE,
 	OP_INSERT,
@@ -23,12 +24,13 @@ enum op_kind { /* order is that of YCSB's operation chooser, then ours */
 	OP_KINDS,
 };
 
-extern const char *const op_kind_name[OP_KINDS]; /* "read", "update", ... "read_missing" */
+/* "read", "update", ... "read_missing" */
+extern const char *const op_kind_name[OP_KINDS];
 
 enum distribution {
 	DIST_UNIFORM,
 	DIST_YCSB_ZIPFIAN, /* "zipfian": scrambled, bug-compatible with YCSB */
-	DIST_ZIPF,         /* "zipf": exact Zipf of exponent zipf_theta over ranks, scrambled */
+	DIST_ZIPF,         /* "zipf": the exact law of exponent zipf_theta, scattered */
 	DIST_LATEST,
 	DIST_HOTSPOT,
 	DIST_EXPONENTIAL,
@@ -42,9 +44,9 @@ struct workload {
 	char summary[96]; /* one line for `kvbench workloads` */
 
 	uint64_t record_count;    /* records after the load phase */
-	uint64_t operation_count; /* of the run phase, over all threads; 0 = not by count */
+	uint64_t operation_count; /* of the run, over all threads; 0: not by count */
 	uint64_t insert_start, insert_count; /* keynums that the load phase inserts */
-	double proportion[OP_KINDS];         /* need not sum to 1: relative weights, as in YCSB */
+	double proportion[OP_KINDS]; /* need not sum to 1: relative weights, as in YCSB */
 
 	enum distribution request;
 	double hotspot_data_fraction, hotspot_op_fraction;
@@ -60,9 +62,8 @@ struct workload {
 	uint32_t min_scan_length, max_scan_length;
 	enum length_distribution scan_length_distribution; /* uniform or zipfian */
 
-	bool ordered_keys;  /* insertorder=ordered: "user" + keynum; else its hash */
-	bool sorted_load;   /* load in key order (ours) */
-	bool time_series;   /* keys are increasing timestamps (ours): ordered_keys, appended */
+	bool ordered_keys; /* insertorder=ordered: "user" + keynum; else its hash */
+	bool sorted_load;  /* load in key order (ours) */
 	uint32_t zero_padding;
 	uint64_t max_execution_seconds; /* 0: by operation_count */
 	double target_ops_per_s;        /* 0: closed loop */
