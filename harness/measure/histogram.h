@@ -17,7 +17,8 @@
 enum {
 	HISTOGRAM_SUB_BITS = 7,
 	HISTOGRAM_MAX_BITS = 40,
-	HISTOGRAM_BUCKETS = (HISTOGRAM_MAX_BITS - HISTOGRAM_SUB_BITS + 1) << HISTOGRAM_SUB_BITS,
+	HISTOGRAM_BUCKETS = (HISTOGRAM_MAX_BITS - HISTOGRAM_SUB_BITS + 1)
+			    << HISTOGRAM_SUB_BITS,
 };
 
 struct histogram { /* all zero is an empty one */
@@ -34,9 +35,10 @@ static inline size_t histogram_index(uint64_t ns)
 	if (ns >> HISTOGRAM_MAX_BITS)
 		return HISTOGRAM_BUCKETS - 1;
 	top = 63u - (unsigned int)__builtin_clzll(ns);
-	/* the top bit says which group, the next 7 bits which bucket of it */
-	return (((size_t)(top - HISTOGRAM_SUB_BITS) << HISTOGRAM_SUB_BITS) +
-		(size_t)(ns >> (top - HISTOGRAM_SUB_BITS)));
+	/* The top bit and the 7 below it, and how far they were shifted: the top bit of the
+	 * first term carries into the group, so that groups follow without a gap. */
+	return ((size_t)(top - HISTOGRAM_SUB_BITS) << HISTOGRAM_SUB_BITS) +
+	       (size_t)(ns >> (top - HISTOGRAM_SUB_BITS));
 }
 
 static inline void histogram_add(struct histogram *h, uint64_t ns)

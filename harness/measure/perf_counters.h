@@ -13,7 +13,7 @@
 enum { PERF_VALUES_MAX = 12 };
 
 struct perf_value {
-	char name[32]; /* "instructions", "cache-misses", "page-faults", ... */
+	char name[32];  /* "instructions", "cache-misses", "page-faults", ... */
 	uint64_t value; /* scaled when the kernel multiplexed */
 };
 
@@ -27,7 +27,8 @@ struct perf_values {
 struct perf_group;
 
 struct perf_group *perf_group_open(void); /* NULL when not even software events count */
-void perf_group_read(struct perf_group *g, struct perf_values *out); /* since open; g may be NULL */
+/* Since open; g may be NULL. */
+void perf_group_read(struct perf_group *g, struct perf_values *out);
 void perf_group_close(struct perf_group *g);
 
 #endif /* PERF_COUNTERS_H */

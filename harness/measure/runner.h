@@ -16,19 +16,20 @@
 
 struct run_config {
 	const struct engine_info *engine;
-	const char *engine_options; /* "name=value,..." for kv_open, beside memory_bytes */
-	const char *dir;            /* absent or empty; the caller removes it */
-	struct workload workload;   /* checked */
-	uint32_t threads;           /* >= 1 */
+	const char
+		*engine_options;  /* "name=value,..." for kv_open, over the common ones */
+	const char *dir;          /* absent or empty; the caller removes it */
+	struct workload workload; /* checked */
+	uint32_t threads;         /* >= 1 */
 	enum kv_durability durability;
-	uint64_t memory_bytes;      /* the budget given to each engine */
-	uint64_t warmup_ops;        /* over all threads, not measured */
-	double seconds;             /* 0: by workload.operation_count */
-	double ops_per_s;           /* 0: closed loop; else open loop at this total rate */
-	bool check_content;         /* compare the final content with the oracle's */
-	bool settle;                /* compact and sync after the run, and measure that too */
-	bool use_existing;          /* dir holds a loaded store: no load (kvbench run) */
-	bool load_only;             /* kvbench load */
+	uint64_t memory_bytes; /* the budget given to each engine */
+	uint64_t warmup_ops;   /* over all threads, not measured */
+	double seconds;        /* 0: by workload.operation_count */
+	double ops_per_s;      /* 0: closed loop; else open loop at this total rate */
+	bool check_content;    /* compare the final content with the oracle's */
+	bool settle;           /* compact and sync after the run, measured apart */
+	bool use_existing;     /* dir holds a loaded store: no load (kvbench run) */
+	bool load_only;        /* kvbench load */
 };
 
 /* A second of the run. */
@@ -62,15 +63,15 @@ struct run_result {
 	uint64_t content_digest, content_expected, content_records;
 	enum content_verdict content;
 	char content_note[160];
-	uint64_t live_bytes;          /* keys and values that the store should hold in the end */
-	uint64_t space_bytes;         /* allocated in dir (st_blocks) when the run ended */
+	uint64_t live_bytes;  /* keys and values that should be there in the end */
+	uint64_t space_bytes; /* allocated in dir (st_blocks) when the run ended */
 	uint64_t space_settled_bytes; /* ... and when background work had ended */
 	uint64_t peak_rss_bytes;      /* VmHWM less the resident set just before open */
 	uint64_t base_rss_bytes;      /* that resident set: the harness's own */
 	double open_seconds, close_seconds;
 	struct kv_recovery recovery;
-	char *stats;                  /* "name value\n" lines from kv_stats(); owned */
-	bool interrupted;             /* a signal ended the run early; figures are of what ran */
+	char *stats;      /* "name value\n" lines from kv_stats(); owned */
+	bool interrupted; /* a signal ended it early; figures are of what ran */
 };
 
 /* Called about ten times a second from the measuring process's own thread. done of total

@@ -15,10 +15,11 @@
 struct sync_counts {
 	uint64_t fsync, fdatasync, msync; /* msync with MS_SYNC only */
 	uint64_t osync_write;             /* writes to O_SYNC or O_DSYNC descriptors */
-	uint64_t sync_file_range;         /* orders data out, promises nothing: not in the sum */
+	uint64_t sync_file_range;         /* promises nothing: not in the sum */
 };
 
-void sync_counter_read(struct sync_counts *out);      /* since the process began */
-uint64_t sync_counts_durable(const struct sync_counts *c); /* the sum of those that promise */
+void sync_counter_read(struct sync_counts *out); /* since the process began */
+/* The sum of those that promise durability. */
+uint64_t sync_counts_durable(const struct sync_counts *c);
 
 #endif /* SYNC_COUNTER_H */

@@ -32,15 +32,16 @@ struct usage {
 
 struct usage_mark {
 	struct usage at_start;
-	char device[64];
+	char device[64]; /* path of the block device's statistics; "": /proc/self/io */
 	struct perf_group *perf;
 };
 
 int usage_start(struct usage_mark *m, const char *dir);
 void usage_stop(struct usage_mark *m, struct usage *out);
 
-uint64_t usage_rss_bytes(void);             /* resident now */
-uint64_t usage_peak_rss_bytes(void);        /* VmHWM */
-uint64_t usage_directory_bytes(const char *dir); /* allocated blocks, files below it */
+uint64_t usage_rss_bytes(void);      /* resident now */
+uint64_t usage_peak_rss_bytes(void); /* VmHWM */
+/* Allocated blocks of the files below dir. */
+uint64_t usage_directory_bytes(const char *dir);
 
 #endif /* USAGE_H */

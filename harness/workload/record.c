@@ -12,53 +12,78 @@
 
 /* ---- keys ---- */
 
-/* Decimal digits of v, at least `least` of them, ending before *end; returns the first. */
-static char *decimal_before(char *end, uint64_t v, uint32_t least)
+enum { DIGITS = 24 }; /* three groups of eight hold any 64-bit number */
+
+static void eight_digits(char *p, uint32_t v)
 {
 	static const char pairs[] = "00010203040506070809101112131415161718192021222324"
 				    "25262728293031323334353637383940414243444546474849"
 				    "50515253545556575859606162636465666768697071727374"
 				    "75767778798081828384858687888990919293949596979899";
-	char *p = end;
+	uint32_t high = v / 10000, low = v % 10000;
 
-	while (v >= 100) {
-		p -= 2;
-		memcpy(p, pairs + v % 100 * 2, 2);
-		v /= 100;
-	}
-	if (v >= 10) {
-		p -= 2;
-		memcpy(p, pairs + v * 2, 2);
-	} else {
-		*--p = (char)('0' + v);
-	}
-	while ((size_t)(end - p) < least)
-		*--p = '0';
-	return p;
+	memcpy(p, pairs + high / 100 * 2, 2);
+	memcpy(p + 2, pairs + high % 100 * 2, 2);
+	memcpy(p + 4, pairs + low / 100 * 2, 2);
+	memcpy(p + 6, pairs + low % 100 * 2, 2);
 }
 
-static size_t key_of(const struct workload *w, const char *prefix, uint64_t keynum,
-		     char *key)
+/* v with zeros in front; returns how many of the digits count. */
+static unsigned int decimal(char text[DIGITS], uint64_t v)
 {
-	char digits[RECORD_KEY_MAX], *end = digits + sizeof(digits), *p;
-	size_t n;
+	static const uint64_t power[] = {
+		0,
+		10ull,
+		100ull,
+		1000ull,
+		10000ull,
+		100000ull,
+		1000000ull,
+		10000000ull,
+		100000000ull,
+		1000000000ull,
+		10000000000ull,
+		100000000000ull,
+		1000000000000ull,
+		10000000000000ull,
+		100000000000000ull,
+		1000000000000000ull,
+		10000000000000000ull,
+		100000000000000000ull,
+		1000000000000000000ull,
+		10000000000000000000ull,
+	};
+	uint64_t high = v / 100000000;
+	/* bits * log10(2), rounded down; one more if v has reached the next power of ten */
+	unsigned int guess = (64 - (unsigned int)__builtin_clzll(v | 1)) * 1233 >> 12;
 
-	p = decimal_before(end, w->ordered_keys ? keynum : ycsb_hash(keynum),
-			   w->zero_padding);
-	n = (size_t)(end - p);
-	memcpy(key, prefix, 4);
-	memcpy(key + 4, p, n);
-	return n + 4;
+	eight_digits(text, (uint32_t)(high / 100000000));
+	eight_digits(text + 8, (uint32_t)(high % 100000000));
+	eight_digits(text + 16, (uint32_t)(v % 100000000));
+	return guess + (v >= power[guess]);
 }
 
 size_t record_key(const struct workload *w, uint64_t keynum, char *key)
 {
-	return key_of(w, "user", keynum, key);
+	/* Room behind the digits, so that a copy of constant length reads no further. */
+	char text[2 * DIGITS] = { 0 };
+	unsigned int n = decimal(text, w->ordered_keys ? keynum : ycsb_hash(keynum));
+	unsigned int zeros = w->zero_padding > n ? w->zero_padding - n : 0;
+
+	memcpy(key, "user", 4);
+	if (zeros)
+		memset(key + 4, '0', zeros);
+	memcpy(key + 4 + zeros, text + DIGITS - n, DIGITS);
+	return 4 + (size_t)zeros + n;
 }
 
 size_t record_missing_key(const struct workload *w, uint64_t keynum, char *key)
 {
-	return key_of(w, "uses", keynum, key);
+	size_t n = record_key(w, keynum, key);
+
+	/* No key ends in a letter, and this one lies right among those that are there. */
+	key[n - 1] = (char)(key[n - 1] - '0' + 'a');
+	return n;
 }
 
 /* ---- field lengths ---- */
@@ -80,78 +105,97 @@ static uint32_t field_length(const struct workload *w, uint64_t keynum, uint64_t
 	if (w->field_length_distribution == LENGTH_CONSTANT)
 		return w->field_length;
 	x = mix(keynum ^ 0x5bd1e995, version, field);
-	if (w->field_length_distribution == LENGTH_ZIPFIAN) {
-		struct zipfian z;
-
-		zipfian_init(&z, range, YCSB_ZIPFIAN_THETA);
+	if (w->field_length_distribution == LENGTH_ZIPFIAN)
 		return w->min_field_length +
-		       (uint32_t)zipfian_rank(&z, (double)(x >> 11) * 0x1.0p-53);
-	}
+		       (uint32_t)zipfian_rank(&w->field_lengths, rng_unit(x));
 	return w->min_field_length + (uint32_t)((unsigned __int128)x * range >> 64);
 }
 
 /* ---- field contents ---- */
 
-/* Eight bytes of 6 random bits each, from ' ' on: printable, and as compressible as YCSB's. */
-static void fill_random(uint8_t *p, size_t n, uint64_t x)
+/* The next eight bytes of a sequence, 6 random bits each, from ' ' on. */
+static uint64_t printable(uint64_t *state)
 {
-	uint64_t word;
+	uint64_t x = *state += 0x9e3779b97f4a7c15u;
 
-	for (; n >= 8; n -= 8, p += 8) {
-		x += 0x9e3779b97f4a7c15u;
-		word = (x ^ x >> 29) * 0xbf58476d1ce4e5b9u;
-		word = ((word ^ word >> 32) & 0x3f3f3f3f3f3f3f3fu) + 0x2020202020202020u;
-		memcpy(p, &word, 8);
-	}
+	x = (x ^ x >> 29) * 0xbf58476d1ce4e5b9u;
+	return ((x ^ x >> 32) & 0x3f3f3f3f3f3f3f3fu) + 0x2020202020202020u;
+}
+
+static void fill_random(uint8_t *p, size_t n, uint64_t state)
+{
+	for (; n >= 8; n -= 8, p += 8)
+		port_put_le64(p, printable(&state));
 	if (n) {
-		x += 0x9e3779b97f4a7c15u;
-		word = (x ^ x >> 29) * 0xbf58476d1ce4e5b9u;
-		word = ((word ^ word >> 32) & 0x3f3f3f3f3f3f3f3fu) + 0x2020202020202020u;
-		memcpy(p, &word, n);
+		uint8_t last[8];
+
+		port_put_le64(last, printable(&state));
+		memcpy(p, last, n);
 	}
 }
 
-struct text { /* a bounded text whose Java String.hashCode() is known as it grows */
-	uint8_t *p;
+/* A text that grows and knows its Java String.hashCode(). The first cap bytes are written
+ * to `to` or, where that is NULL, compared with `as`. */
+struct text {
+	uint8_t *to;
+	const uint8_t *as;
 	size_t n, cap;
 	uint32_t hash;
+	bool differs;
 };
 
 static void text_add(struct text *t, const char *s, size_t n)
 {
 	size_t i;
 
-	for (i = 0; i < n; i++) {
+	for (i = 0; i < n; i++, t->n++) {
 		t->hash = t->hash * 31 + (uint8_t)s[i];
-		if (t->n < t->cap)
-			t->p[t->n] = (uint8_t)s[i];
-		t->n++;
+		if (t->n >= t->cap)
+			continue;
+		if (t->to)
+			t->to[t->n] = (uint8_t)s[i];
+		else if (t->as[t->n] != (uint8_t)s[i])
+			t->differs = true;
 	}
 }
 
-/* YCSB's buildDeterministicValue(): "key:fieldN" and then hash codes of all before. */
-static void fill_checkable(const struct workload *w, uint64_t keynum, uint32_t field,
-			   uint8_t *p, size_t n)
+static void text_add_number(struct text *t, uint64_t v)
 {
-	struct text t = { .p = p, .cap = n };
-	char key[RECORD_KEY_MAX], number[16];
+	char text[DIGITS];
+	unsigned int n = decimal(text, v);
 
-	text_add(&t, key, record_key(w, keynum, key));
-	text_add(&t, ":", 1);
-	text_add(&t, "field", 5);
-	text_add(&t, number, (size_t)snprintf(number, sizeof(number), "%u", field));
-	while (t.n < n) {
-		text_add(&t, ":", 1);
-		text_add(&t, number,
-			 (size_t)snprintf(number, sizeof(number), "%d", (int32_t)t.hash));
+	text_add(t, text + DIGITS - n, n);
+}
+
+/* YCSB's buildDeterministicValue(): "key:fieldN", then again and again ':' and the hash
+ * code of all that stands before, that ':' included, cut to the field's length. */
+static void text_checkable(const struct workload *w, uint64_t keynum, uint32_t field,
+			   struct text *t)
+{
+	char key[RECORD_KEY_MAX];
+
+	text_add(t, key, record_key(w, keynum, key));
+	text_add(t, ":", 1);
+	text_add(t, w->field_name_prefix, strlen(w->field_name_prefix));
+	text_add_number(t, field);
+	while (t->n < t->cap && !t->differs) {
+		int64_t hash;
+
+		text_add(t, ":", 1);
+		hash = (int32_t)t->hash;
+		if (hash < 0)
+			text_add(t, "-", 1);
+		text_add_number(t, (uint64_t)(hash < 0 ? -hash : hash));
 	}
 }
 
 static void fill_field(const struct workload *w, uint64_t keynum, uint64_t version,
 		       uint32_t field, uint8_t *p, size_t n)
 {
+	struct text t = { .to = p, .cap = n };
+
 	if (w->data_integrity)
-		fill_checkable(w, keynum, field, p, n);
+		text_checkable(w, keynum, field, &t);
 	else
 		fill_random(p, n, mix(keynum, version, field));
 }
@@ -187,6 +231,18 @@ int record_value(const struct workload *w, uint64_t keynum, uint64_t version,
 	out->len = 0;
 	for (field = 0; !error && field < w->field_count; field++)
 		error = append_field(w, keynum, version, field, out);
+	return error;
+}
+
+int record_value_of_versions(const struct workload *w, uint64_t keynum,
+			     const uint64_t *version, struct kv_buf *out)
+{
+	uint32_t field;
+	int error = 0;
+
+	out->len = 0;
+	for (field = 0; !error && field < w->field_count; field++)
+		error = append_field(w, keynum, version[field], field, out);
 	return error;
 }
 
@@ -255,21 +311,12 @@ static uint64_t sum_bytes(const uint8_t *p, size_t n)
 static int check_field(const struct workload *w, uint64_t keynum, uint32_t field,
 		       const uint8_t *p, size_t n)
 {
-	uint8_t stack[1024], *expected = stack;
-	int error = 0;
+	struct text t = { .as = p, .cap = n };
 
 	if (n != w->field_length)
 		return -EBADMSG;
-	if (n > sizeof(stack))
-		expected = port_alloc(n);
-	if (!expected)
-		return -ENOMEM;
-	fill_checkable(w, keynum, field, expected, n);
-	if (memcmp(expected, p, n))
-		error = -EBADMSG;
-	if (expected != stack)
-		port_free(expected);
-	return error;
+	text_checkable(w, keynum, field, &t);
+	return t.differs ? -EBADMSG : 0;
 }
 
 static int touch_field(const struct workload *w, uint64_t keynum, uint32_t field,
@@ -303,7 +350,12 @@ int record_touch(const struct workload *w, uint64_t keynum, uint32_t field,
 			error = touch_field(w, keynum, i, p + offset + at, len, sum);
 		offset += 4 + (size_t)len;
 	}
-	return error;
+	return !error && offset != value.len ? -EBADMSG : error;
+}
+
+uint64_t record_sum(struct kv_slice value)
+{
+	return sum_bytes(value.data, value.len);
 }
 
 uint64_t record_digest(struct kv_slice key, struct kv_slice value)

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * clock.c - see clock.h.
+ */
+#include "clock.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct clock_scale clock_scale;
+
+/* Does the kernel itself trust the counter? Its choice of clock source says so. */
+static bool counter_is_steady(void)
+{
+	static const char path[] =
+		"/sys/devices/system/clocksource/clocksource0/current_clocksource";
+	char name[32] = "";
+	FILE *f;
+
+#if defined(__aarch64__)
+	return true; /* the generic timer is architectural */
+#endif
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	if (!fgets(name, sizeof(name), f))
+		name[0] = '\0';
+	(void)fclose(f);
+	return !strncmp(name, "tsc", 3) || !strncmp(name, "kvm-clock", 9);
+}
+
+void clock_init(void)
+{
+	struct timespec wait = { 0, 20000000 };
+	uint64_t ticks, ns, ticks_end, ns_end;
+
+	clock_scale.counter = false;
+#if !defined(__x86_64__) && !defined(__aarch64__)
+	return;
+#endif
+	if (!counter_is_steady())
+		return;
+	ns = clock_monotonic_ns();
+	ticks = clock_ticks();
+	(void)nanosleep(&wait, NULL);
+	ns_end = clock_monotonic_ns();
+	ticks_end = clock_ticks();
+	if (ticks_end <= ticks || ns_end <= ns)
+		return;
+	clock_scale.base_ticks = ticks;
+	clock_scale.base_ns = ns;
+	clock_scale.multiplier = (uint64_t)(((unsigned __int128)(ns_end - ns) << 32) /
+					    (ticks_end - ticks));
+	clock_scale.counter = true;
+}
+
+const char *clock_name(void)
+{
+	if (!clock_scale.counter)
+		return "clock_gettime";
+#if defined(__x86_64__)
+	return "tsc";
+#else
+	return "cntvct";
+#endif
+}
