@@ -328,13 +328,11 @@ int kv_multi_get(struct kv *kv, struct kv_snapshot *snap, size_t n,
 {
 	size_t i;
 
-	if (!kv->ops->multi_get)
-		return multi_get_loop(kv, snap, n, key, value, error);
-	for (i = 0; i < n; i++) {
-		if (!key_fits(kv, key[i]))
-			return -EINVAL;
+	for (i = 0; i < n && key_fits(kv, key[i]); i++)
 		value[i].len = 0;
-	}
+	/* The loop gives each key that does not fit its own -EINVAL. */
+	if (i < n || !kv->ops->multi_get)
+		return multi_get_loop(kv, snap, n, key, value, error);
 	return kv->ops->multi_get(kv, snap, n, key, value, error);
 }
 

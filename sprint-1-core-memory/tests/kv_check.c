@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-enum { ENDED_FAILED = 1, ENDED_SKIPPED = 2 };
-
 /* ---- memory ---- */
 
 struct check_memory {
@@ -24,7 +22,8 @@ void *check_alloc(struct check *c, size_t n)
 	struct check_memory *m = malloc(sizeof(*m) + n);
 
 	if (!m)
-		(check_fail)(c, "expected %zu bytes of memory for the check, came none", n);
+		(check_fail)(c, "expected %zu bytes of memory for the check, came none",
+			     n);
 	m->next = c->memory;
 	c->memory = m;
 	return m->data;
@@ -105,8 +104,8 @@ const char *check_show(struct kv_slice s, char buf[CHECK_SHOW])
 		unsigned char byte = ((const unsigned char *)s.data)[i];
 		bool plain = byte >= 0x20 && byte < 0x7f && byte != '"' && byte != '\\';
 
-		used += (size_t)snprintf(buf + used, CHECK_SHOW - used, plain ? "%c" : "\\x%02x",
-					 byte);
+		used += (size_t)snprintf(buf + used, CHECK_SHOW - used,
+					 plain ? "%c" : "\\x%02x", byte);
 	}
 	buf[used++] = '"';
 	buf[used] = '\0';
@@ -118,8 +117,8 @@ const char *check_show(struct kv_slice s, char buf[CHECK_SHOW])
 static void complain(struct check *c, const char *fmt, va_list ap)
 {
 	const char *file = strrchr(c->file, '/');
-	int n = snprintf(c->complaint, sizeof(c->complaint), "%s:%d: ",
-			 file ? file + 1 : c->file, c->line);
+	int n = snprintf(c->complaint, sizeof(c->complaint),
+			 "%s:%d: ", file ? file + 1 : c->file, c->line);
 
 	vsnprintf(c->complaint + n, sizeof(c->complaint) - (size_t)n, fmt, ap);
 }
@@ -131,7 +130,7 @@ void(check_fail)(struct check *c, const char *fmt, ...)
 	va_start(ap, fmt);
 	complain(c, fmt, ap);
 	va_end(ap);
-	longjmp(c->end, ENDED_FAILED);
+	longjmp(c->end, CHECK_FAILED);
 }
 
 void check_skip(struct check *c, const char *fmt, ...)
@@ -141,7 +140,7 @@ void check_skip(struct check *c, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(c->complaint, sizeof(c->complaint), fmt, ap);
 	va_end(ap);
-	longjmp(c->end, ENDED_SKIPPED);
+	longjmp(c->end, CHECK_SKIPPED);
 }
 
 void(check_int)(struct check *c, const char *what, int want, int came)
@@ -149,8 +148,8 @@ void(check_int)(struct check *c, const char *what, int want, int came)
 	char a[CHECK_SHOW], b[CHECK_SHOW];
 
 	if (want != came)
-		(check_fail)(c, "%s: expected %s, came %s", what, check_error_name(want, a),
-			     check_error_name(came, b));
+		(check_fail)(c, "%s: expected %s, came %s", what,
+			     check_error_name(want, a), check_error_name(came, b));
 }
 
 /* ---- limits ---- */
@@ -195,7 +194,8 @@ const char *check_dir(struct check *c)
 	char *dir;
 
 	if (c->n_dirs == CHECK_DIRS)
-		(check_fail)(c, "expected at most %d stores in a check, came more", CHECK_DIRS);
+		(check_fail)(c, "expected at most %d stores in a check, came more",
+			     CHECK_DIRS);
 	dir = check_alloc(c, CHECK_PATH);
 	snprintf(dir, CHECK_PATH, "%s/check-%u", c->t->scratch,
 		 port_fetch_add(&made, 1u));
@@ -209,13 +209,31 @@ struct kv *(check_open_dir)(struct check *c, const char *dir)
 	struct kv *kv = NULL;
 	char name[CHECK_SHOW];
 	int error = kv_open(c->ops, c->t->env, dir, c->t->options, &kv, &why);
+	size_t i;
 
 	if (error)
 		(check_fail)(c, "kv_open: expected 0, came %s: %s",
 			     check_error_name(error, name), why.text);
 	if (!kv)
 		(check_fail)(c, "kv_open: expected a handle with 0, came NULL");
+	for (i = 0; i < CHECK_DIRS && c->open[i];)
+		i++;
+	if (i == CHECK_DIRS) {
+		kv_close(kv);
+		(check_fail)(c, "expected at most %d open stores, came more", CHECK_DIRS);
+	}
+	c->open[i] = kv;
 	return kv;
+}
+
+void(check_close_kv)(struct check *c, struct kv *kv)
+{
+	size_t i;
+
+	for (i = 0; i < CHECK_DIRS; i++)
+		if (c->open[i] == kv)
+			c->open[i] = NULL;
+	(check_int)(c, "kv_close", 0, kv_close(kv));
 }
 
 void(check_open)(struct check *c)
@@ -247,7 +265,7 @@ void(check_close)(struct check *c)
 
 	give_back(c);
 	c->kv = NULL;
-	(check_int)(c, "kv_close", 0, kv_close(kv));
+	(check_close_kv)(c, kv);
 }
 
 void(check_reopen)(struct check *c)
@@ -278,8 +296,8 @@ static bool stands_at(const struct check_pairs *p, size_t i, struct kv_slice key
 	return i < p->n && !kv_compare(p->pair[i].key, key);
 }
 
-static void pairs_put(struct check *c, struct check_pairs *p, struct kv_slice key,
-		      struct kv_slice value)
+void check_pairs_put(struct check *c, struct check_pairs *p, struct kv_slice key,
+		     struct kv_slice value)
 {
 	size_t i = check_pairs_find(p, key);
 
@@ -308,19 +326,28 @@ static void pairs_remove(struct check_pairs *p, size_t from, size_t to)
 	p->n -= to - from;
 }
 
+void check_pairs_delete(struct check_pairs *p, struct kv_slice key)
+{
+	size_t i = check_pairs_find(p, key);
+
+	if (stands_at(p, i, key))
+		pairs_remove(p, i, i + 1);
+}
+
 static void pairs_apply(struct check *c, struct check_pairs *p, const struct kv_op *op)
 {
-	size_t i;
-
-	if (op->type == KV_PUT) {
-		pairs_put(c, p, op->key, op->value);
-		return;
+	switch (op->type) {
+	case KV_PUT:
+		check_pairs_put(c, p, op->key, op->value);
+		break;
+	case KV_DELETE:
+		check_pairs_delete(p, op->key);
+		break;
+	case KV_DELETE_RANGE:
+		pairs_remove(p, check_pairs_find(p, op->key),
+			     op->value.data ? check_pairs_find(p, op->value) : p->n);
+		break;
 	}
-	i = check_pairs_find(p, op->key);
-	if (op->type == KV_DELETE)
-		pairs_remove(p, i, stands_at(p, i, op->key) ? i + 1 : i);
-	else
-		pairs_remove(p, i, op->value.data ? check_pairs_find(p, op->value) : p->n);
 }
 
 struct check_pairs check_pairs_copy(struct check *c, const struct check_pairs *from)
@@ -387,14 +414,33 @@ void(check_load)(struct check *c, unsigned int n, size_t value_len)
 
 void(check_load_adversarial)(struct check *c)
 {
-	static const struct kv_slice keys[] = {
-		BYTES(""),	   BYTES("\0"),	      BYTES("\0\0"),	 BYTES("\0\xff"),
-		BYTES("\x01"),	   BYTES("a"),	      BYTES("a\0"),	 BYTES("a\0\0"),
-		BYTES("a\0b"),	   BYTES("a\x01"),    BYTES("a\xff"),	 BYTES("aa"),
-		BYTES("aaa"),	   BYTES("ab"),	      BYTES("b"),	 BYTES("ba"),
-		BYTES("\x7f"),	   BYTES("\x80"),     BYTES("\x80\0"),	 BYTES("\xfe\xff"),
-		BYTES("\xff"),	   BYTES("\xff\0"),   BYTES("\xff\xff"), BYTES("\xff\xff\xff"),
-		BYTES("prefix-of-twenty-five-byt"), BYTES("prefix-of-twenty-five-byte"),
+	const struct kv_slice keys[] = {
+		BYTES(""),
+		BYTES("\0"),
+		BYTES("\0\0"),
+		BYTES("\0\xff"),
+		BYTES("\x01"),
+		BYTES("a"),
+		BYTES("a\0"),
+		BYTES("a\0\0"),
+		BYTES("a\0b"),
+		BYTES("a\x01"),
+		BYTES("a\xff"),
+		BYTES("aa"),
+		BYTES("aaa"),
+		BYTES("ab"),
+		BYTES("b"),
+		BYTES("ba"),
+		BYTES("\x7f"),
+		BYTES("\x80"),
+		BYTES("\x80\0"),
+		BYTES("\xfe\xff"),
+		BYTES("\xff"),
+		BYTES("\xff\0"),
+		BYTES("\xff\xff"),
+		BYTES("\xff\xff\xff"),
+		BYTES("prefix-of-twenty-five-byt"),
+		BYTES("prefix-of-twenty-five-byte"),
 		BYTES("prefix-of-twenty-five-bytf"),
 	};
 	const size_t n = sizeof(keys) / sizeof(keys[0]);
@@ -421,11 +467,12 @@ static void expect_got(struct check *c, const char *what, struct kv_slice key, i
 		(check_fail)(c, "%s %s: expected %s, came %s", what, k,
 			     want ? "0" : "-ENOENT", check_error_name(error, b));
 	if (!want && got.len)
-		(check_fail)(c, "%s %s: expected a value of 0 bytes with -ENOENT, came %zu",
+		(check_fail)(c,
+			     "%s %s: expected a value of 0 bytes with -ENOENT, came %zu",
 			     what, k, got.len);
 	if (want && kv_compare(*want, got))
-		(check_fail)(c, "%s %s: expected %s of %zu bytes, came %s of %zu", what, k,
-			     check_show(*want, a), want->len, check_show(got, b), got.len);
+		(check_fail)(c, "%s %s: expected %s, came %s", what, k,
+			     check_show(*want, a), check_show(got, b));
 }
 
 void(check_get)(struct check *c, struct kv_snapshot *snap, struct kv_slice key,
@@ -451,9 +498,9 @@ void(check_at)(struct check *c, struct kv_cursor *cursor, int came,
 		(check_fail)(c, "%s: expected key %s, came %s", what,
 			     check_show(p->pair[i].key, a), check_show(cursor->key, b));
 	if (kv_compare(cursor->value, p->pair[i].value))
-		(check_fail)(c, "%s: expected value %s of %zu bytes, came %s of %zu", what,
-			     check_show(p->pair[i].value, a), p->pair[i].value.len,
-			     check_show(cursor->value, b), cursor->value.len);
+		(check_fail)(c, "%s: expected value %s, came %s", what,
+			     check_show(p->pair[i].value, a),
+			     check_show(cursor->value, b));
 }
 
 static void walk_ordered(struct check *c, struct kv_cursor *cursor,
@@ -537,7 +584,8 @@ struct kv_snapshot *(check_snapshot)(struct check *c)
 	while (i < CHECK_SNAPSHOTS && c->snapshot[i])
 		i++;
 	if (i == CHECK_SNAPSHOTS)
-		(check_fail)(c, "expected at most %d snapshots, came more", CHECK_SNAPSHOTS);
+		(check_fail)(c, "expected at most %d snapshots, came more",
+			     CHECK_SNAPSHOTS);
 	(check_int)(c, "kv_snapshot", 0, kv_snapshot(c->kv, &snap));
 	if (!snap)
 		(check_fail)(c, "kv_snapshot: expected a snapshot with 0, came NULL");
@@ -596,7 +644,8 @@ void check_end(struct check *c)
 	size_t i;
 
 	give_back(c);
-	kv_close(c->kv);
+	for (i = 0; i < CHECK_DIRS; i++)
+		kv_close(c->open[i]);
 	kv_buf_free(&c->buf);
 	for (i = 0; i < c->n_dirs; i++)
 		if (c->t->remove_store)

@@ -20,10 +20,12 @@
 
 enum { CHECK_CURSORS = 64, CHECK_SNAPSHOTS = 64, CHECK_DIRS = 16, CHECK_PATH = 1024 };
 
+enum { CHECK_FAILED = 1, CHECK_SKIPPED = 2 }; /* how longjmp() ends a check */
+
 struct check_pairs { /* in key order; memory of the check */
 	struct check_pair {
 		struct kv_slice key, value;
-	} *pair;
+	} * pair;
 	size_t n, cap;
 };
 
@@ -41,7 +43,8 @@ struct check {
 
 	struct kv_cursor *cursor[CHECK_CURSORS];
 	struct kv_snapshot *snapshot[CHECK_SNAPSHOTS];
-	char *dirs[CHECK_DIRS];
+	struct kv *open[CHECK_DIRS]; /* kv and any other */
+	char *dirs[CHECK_DIRS];      /* what to remove at the end */
 	size_t n_dirs;
 	struct check_memory *memory;
 	struct kv_buf buf; /* for gets */
@@ -82,10 +85,10 @@ void check_skip(struct check *c, const char *fmt, ...)
 /* what names the call that returned came. */
 void check_int(struct check *c, const char *what, int want, int came);
 #define check_int(c, want, call) (check_int)(HERE(c), #call, want, call)
-#define check_true(c, condition)                                                           \
-	do {                                                                               \
-		if (!(condition))                                                          \
-			check_fail(c, "expected %s, came the contrary", #condition);       \
+#define check_true(c, condition)                                                     \
+	do {                                                                         \
+		if (!(condition))                                                    \
+			check_fail(c, "expected %s, came the contrary", #condition); \
 	} while (0)
 
 /* Memory until the end of the check; never NULL. */
@@ -110,9 +113,11 @@ const char *check_dir(struct check *c);
 /* A fresh store into c->kv. */
 void check_open(struct check *c);
 #define check_open(c) (check_open)(HERE(c))
-/* Opens dir; the caller closes it. */
+/* Opens dir, as a store beside c->kv. */
 struct kv *check_open_dir(struct check *c, const char *dir);
 #define check_open_dir(c, dir) (check_open_dir)(HERE(c), dir)
+void check_close_kv(struct check *c, struct kv *kv);
+#define check_close_kv(c, kv) (check_close_kv)(HERE(c), kv)
 /* Closes c->kv (cursors and snapshots first). */
 void check_close(struct check *c);
 #define check_close(c) (check_close)(HERE(c))
@@ -137,7 +142,11 @@ void check_load_adversarial(struct check *c);
 
 /* The model alone. */
 struct check_pairs check_pairs_copy(struct check *c, const struct check_pairs *from);
-size_t check_pairs_find(const struct check_pairs *p, struct kv_slice key); /* first >= key */
+void check_pairs_put(struct check *c, struct check_pairs *p, struct kv_slice key,
+		     struct kv_slice value);
+void check_pairs_delete(struct check_pairs *p, struct kv_slice key);
+size_t check_pairs_find(const struct check_pairs *p,
+			struct kv_slice key); /* first >= key */
 
 /* want NULL: -ENOENT. */
 void check_get(struct check *c, struct kv_snapshot *snap, struct kv_slice key,
@@ -157,8 +166,8 @@ struct kv_cursor *check_cursor(struct check *c, struct kv_snapshot *snap);
 #define check_cursor(c, snap) (check_cursor)(HERE(c), snap)
 void check_cursor_close(struct check *c, struct kv_cursor *cursor);
 /* The move returned 0 and stands on the i-th pair of p; or -ENOENT, if i is p->n. */
-void check_at(struct check *c, struct kv_cursor *cursor, int came, const struct check_pairs *p,
-	      size_t i, const char *what);
+void check_at(struct check *c, struct kv_cursor *cursor, int came,
+	      const struct check_pairs *p, size_t i, const char *what);
 #define check_at(c, cursor, move, p, i) (check_at)(HERE(c), cursor, move, p, i, #move)
 /* A walk from outside to outside, forward and (if ordered) back, yields p. */
 void check_walk(struct check *c, struct kv_cursor *cursor, const struct check_pairs *p);
