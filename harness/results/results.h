@@ -18,8 +18,8 @@
 
 /* One finished replicate as the schema's "replicate"; NULL when out of memory. */
 json_t *results_replicate(const struct run_config *c, const struct run_result *r,
-			  unsigned int replicate, unsigned int order, json_t *thermal_before,
-			  json_t *thermal_after);
+			  unsigned int replicate, unsigned int order,
+			  json_t *thermal_before, json_t *thermal_after);
 
 /* Writes to path.tmp, syncs, renames: a reader never sees half. */
 int results_save(const json_t *set, const char *path, struct kv_msg *why);
@@ -40,22 +40,22 @@ enum figure {
 	FIGURE_P999_NS,
 	FIGURE_P9999_NS,
 	FIGURE_MAX_NS,
-	FIGURE_DEVICE_WRITE_BYTES,     /* load + run */
-	FIGURE_DEVICE_WRITE_SETTLED,   /* load + run + settle */
+	FIGURE_DEVICE_WRITE_BYTES,   /* load + run */
+	FIGURE_DEVICE_WRITE_SETTLED, /* load + run + settle */
 	FIGURE_SPACE_BYTES,
 	FIGURE_SPACE_SETTLED_BYTES,
 	FIGURE_PEAK_RSS_BYTES,
-	FIGURE_WRITE_AMPLIFICATION,    /* device bytes written a logical byte, load + run */
+	FIGURE_WRITE_AMPLIFICATION, /* device bytes written a logical byte, load + run */
 	FIGURE_WRITE_AMPLIFICATION_SETTLED,
-	FIGURE_READ_AMPLIFICATION,     /* device bytes read a logical byte, run */
-	FIGURE_SPACE_AMPLIFICATION,    /* space over live bytes */
+	FIGURE_READ_AMPLIFICATION,  /* device bytes read a logical byte, run */
+	FIGURE_SPACE_AMPLIFICATION, /* space over live bytes */
 	FIGURE_SPACE_AMPLIFICATION_SETTLED,
 	FIGURE_CPU_USER_NS_PER_OP,
 	FIGURE_CPU_SYSTEM_NS_PER_OP,
 	FIGURE_SWITCHES_PER_OP,
 	FIGURE_FAULTS_PER_OP,
-	FIGURE_SYNCS_PER_WRITE,        /* durable syncs a write operation of the run */
-	FIGURE_WORST_SECOND,           /* the lowest throughput of a full second */
+	FIGURE_SYNCS_PER_WRITE, /* durable syncs a write operation of the run */
+	FIGURE_WORST_SECOND,    /* the lowest throughput of a full second */
 	FIGURES,
 };
 

@@ -15,9 +15,9 @@
 double stat_median(const double *v, size_t n); /* NAN when n is 0 */
 
 struct stat_ratio {
-	double ratio;         /* median(a) / median(b) */
-	double low, high;     /* 95% interval; NAN with fewer than 3 on a side */
-	bool detected;        /* the interval leaves out 1: else print "~" */
+	double ratio;     /* median(a) / median(b) */
+	double low, high; /* 95% interval; NAN with fewer than 3 on a side */
+	bool detected;    /* the interval leaves out 1: else print "~" */
 };
 
 /* paired: a[i] and b[i] come from one block (na == nb), so blocks are resampled, which
