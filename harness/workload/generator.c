@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * generator.c - see generator.h.
+ *
+ * The formulas of YCSB's generators are written as its Java sources have them, operation
+ * for operation, because equal ranks from equal random numbers are the claim.
  */
 #include "generator.h"
 
@@ -28,24 +31,6 @@ void rng_seed(struct rng *r, uint64_t seed, uint64_t sequence)
 		r->s[i] = splitmix64(&state);
 }
 
-static uint64_t rotate(uint64_t x, int k)
-{
-	return x << k | x >> (64 - k);
-}
-
-uint64_t rng_next(struct rng *r)
-{
-	uint64_t result = rotate(r->s[0] + r->s[3], 23) + r->s[0], t = r->s[1] << 17;
-
-	r->s[2] ^= r->s[0];
-	r->s[3] ^= r->s[1];
-	r->s[1] ^= r->s[2];
-	r->s[0] ^= r->s[3];
-	r->s[2] ^= t;
-	r->s[3] = rotate(r->s[3], 45);
-	return result;
-}
-
 uint64_t rng_below(struct rng *r, uint64_t n)
 {
 	/* Lemire, "Fast Random Integer Generation in an Interval" (2019). */
@@ -60,13 +45,43 @@ uint64_t rng_below(struct rng *r, uint64_t n)
 	return (uint64_t)(m >> 64);
 }
 
+/* Bits that hold 0..v-1. */
+static unsigned int bits_below(uint64_t v)
+{
+	return v > 1 ? 64 - (unsigned int)__builtin_clzll(v - 1) : 0;
+}
+
+struct modulus modulus_of(uint64_t d)
+{
+	struct modulus m = { .d = d, .shift = bits_below(d) };
+	unsigned __int128 power = (unsigned __int128)1 << (63 + m.shift);
+
+	m.reciprocal = (uint64_t)((power + d - 1) / d);
+	return m;
+}
+
+/* ---- YCSB's hash ---- */
+
+#define FNV_PRIME 1099511628211ull
+#define FNV_2     (FNV_PRIME * FNV_PRIME)
+#define FNV_3     (FNV_2 * FNV_PRIME)
+#define FNV_4     (FNV_3 * FNV_PRIME)
+#define FNV_5     (FNV_4 * FNV_PRIME)
+#define FNV_6     (FNV_5 * FNV_PRIME)
+#define FNV_7     (FNV_6 * FNV_PRIME)
+#define FNV_8     (FNV_7 * FNV_PRIME)
+
 uint64_t ycsb_hash(uint64_t v)
 {
+	static const uint64_t power[] = { 1,     FNV_PRIME, FNV_2, FNV_3, FNV_4,
+					  FNV_5, FNV_6,     FNV_7, FNV_8 };
+	unsigned int zeros = v ? (unsigned int)__builtin_clzll(v) / 8 : 8;
 	uint64_t h = 0xcbf29ce484222325u;
-	int i;
 
-	for (i = 0; i < 8; i++, v >>= 8)
-		h = (h ^ (v & 0xff)) * 1099511628211u;
+	for (; v; v >>= 8)
+		h = (h ^ (v & 0xff)) * FNV_PRIME;
+	/* An octet of 0 changes nothing before the multiplication. */
+	h *= power[zeros];
 	return h >> 63 ? -h : h;
 }
 
@@ -74,74 +89,71 @@ uint64_t ycsb_hash(uint64_t v)
 
 double zeta(uint64_t n, double theta)
 {
-	enum { ADDED = 4096 };
+	enum { ADDED = 1 << 16 };
 	uint64_t m = n < ADDED ? n : ADDED, i;
-	double sum = 0, a = (double)m, b = (double)n;
+	double sum = 0, a = (double)m, b = (double)n, t = theta;
 
-	for (i = m; i; i--) /* the small ones first: less is rounded away */
-		sum += pow((double)i, -theta);
+	for (i = 0; i < m; i++)
+		sum += 1 / pow((double)(i + 1), t);
 	if (n <= m)
 		return sum;
-	sum += theta == 1 ? log(b / a)
-			  : (pow(b, 1 - theta) - pow(a, 1 - theta)) / (1 - theta);
-	sum += (pow(b, -theta) - pow(a, -theta)) / 2;
-	sum += theta / 12 * (pow(a, -theta - 1) - pow(b, -theta - 1));
-	sum -= theta * (theta + 1) * (theta + 2) / 720 *
-	       (pow(a, -theta - 3) - pow(b, -theta - 3));
+	sum += t == 1 ? log(b / a) : (pow(b, 1 - t) - pow(a, 1 - t)) / (1 - t);
+	sum += (pow(b, -t) - pow(a, -t)) / 2;
+	sum += t / 12 * (pow(a, -t - 1) - pow(b, -t - 1));
 	return sum;
 }
 
-static void zipfian_constants(struct zipfian *z, uint64_t items)
+static void zipfian_set_eta(struct zipfian *z)
 {
-	z->items = items;
-	z->eta = (1 - pow(2.0 / (double)items, 1 - z->theta)) /
+	z->eta = (1 - pow(2.0 / (double)z->origin, 1 - z->theta)) /
 		 (1 - z->zeta_2 / z->zeta_n);
+}
+
+static void zipfian_init_zeta(struct zipfian *z, uint64_t items, double theta,
+			      double zeta_n)
+{
+	*z = (struct zipfian){ .items = items, .origin = items, .theta = theta };
+	z->alpha = 1.0 / (1.0 - theta);
+	z->second = 1.0 + pow(0.5, theta);
+	z->zeta_2 = zeta(2, theta);
+	z->zeta_n = zeta_n;
+	zipfian_set_eta(z);
 }
 
 void zipfian_init(struct zipfian *z, uint64_t items, double theta)
 {
-	z->theta = theta;
-	z->alpha = 1 / (1 - theta);
-	z->zeta_2 = zeta(2, theta);
-	z->zeta_n = zeta(items, theta);
-	zipfian_constants(z, items);
+	zipfian_init_zeta(z, items, theta, zeta(items, theta));
 }
 
 void zipfian_init_scrambled(struct zipfian *z)
 {
-	z->theta = YCSB_ZIPFIAN_THETA;
-	z->alpha = 1 / (1 - z->theta);
-	z->zeta_2 = zeta(2, z->theta);
-	z->zeta_n =
-		YCSB_SCRAMBLED_ZETA; /* published with the generator; see golden values */
-	zipfian_constants(z, YCSB_SCRAMBLED_ITEMS + 1);
+	/* One more than its name says, and a zeta of which the last digits are off: both are
+	 * part of what every YCSB has measured. */
+	zipfian_init_zeta(z, YCSB_SCRAMBLED_ITEMS + 1, YCSB_ZIPFIAN_THETA,
+			  YCSB_SCRAMBLED_ZETA);
 }
 
 void zipfian_grow(struct zipfian *z, uint64_t items)
 {
-	uint64_t i;
-
-	if (items - z->items > 64) {
-		z->zeta_n = zeta(items, z->theta);
-	} else {
-		for (i = z->items; i < items; i++)
-			z->zeta_n += pow((double)(i + 1), -z->theta);
-	}
-	zipfian_constants(z, items);
+	for (; z->items < items; z->items++)
+		z->zeta_n += 1 / pow((double)(z->items + 1), z->theta);
+	zipfian_set_eta(z);
 }
 
 uint64_t zipfian_rank(const struct zipfian *z, double u)
 {
-	double uz = u * z->zeta_n;
-	uint64_t rank;
+	double uz = u * z->zeta_n, x;
 
-	if (uz < 1 || z->items < 2)
+	if (uz < 1.0)
 		return 0;
-	if (uz < 1 + pow(0.5, z->theta))
+	if (uz < z->second)
 		return 1;
-	rank = (uint64_t)((double)z->items * pow(z->eta * u - z->eta + 1, z->alpha));
-	/* For the largest u pow() rounds to 1 and the rank would be one too high. */
-	return rank < z->items ? rank : z->items - 1;
+	x = (double)z->items * pow(z->eta * u - z->eta + 1, z->alpha);
+	/* With one or two items eta is no number, and Java's cast of it is 0. For the largest
+	 * u pow() rounds to 1 and the rank would be one too high. */
+	if (!(x >= 0))
+		return 0;
+	return x < (double)z->items ? (uint64_t)x : z->items - (z->items > 0);
 }
 
 /* ---- zipf: H is the integral of x^-theta, its inverse maps uniform to candidate ---- */
@@ -190,7 +202,7 @@ uint64_t zipf_rank(const struct zipf *z, struct rng *r)
 		double u = z->h_n + rng_double(r) * (z->h_x1 - z->h_n);
 		double x = zipf_integral_inverse(z, u), k = floor(x + 0.5);
 
-		if (k < 1)
+		if (!(k >= 1))
 			k = 1;
 		else if (k > (double)z->n)
 			k = (double)z->n;
@@ -199,30 +211,45 @@ uint64_t zipf_rank(const struct zipf *z, struct rng *r)
 	}
 }
 
-static uint64_t common_divisor(uint64_t a, uint64_t b)
-{
-	while (b) {
-		uint64_t t = a % b;
+/* ---- scatter: odd multiplications and shifts are bijections of a power of two ---- */
 
-		a = b;
-		b = t;
-	}
-	return a;
+struct scatter scatter_of(uint64_t n)
+{
+	unsigned int bits = bits_below(n);
+
+	return (struct scatter){
+		.n = n,
+		.mask = ((uint64_t)1 << bits) - 1,
+		.half = (bits + 1) / 2 ? (bits + 1) / 2 : 1,
+	};
 }
 
-uint64_t scatter_step(uint64_t n)
+uint64_t scatter(const struct scatter *s, uint64_t rank)
 {
-	/* A step of about n times the golden ratio, made coprime to n. */
-	uint64_t step = (uint64_t)((double)n * 0.6180339887498949) | 1;
+	uint64_t x = rank;
 
-	while (common_divisor(step, n) != 1)
-		step += 2;
-	return step;
+	/* What lands outside goes round again; as the whole is a bijection it comes back
+	 * inside before it meets itself, and no two ranks meet. */
+	do {
+		x = (x + 0x5851f42d4c957f2du) & s->mask;
+		x = x * 0xd6e8feb86659fd93u & s->mask;
+		x ^= x >> s->half;
+		x = x * 0xbf58476d1ce4e5b9u & s->mask;
+		x ^= x >> s->half;
+	} while (x >= s->n);
+	return x;
 }
 
-uint64_t exponential_draw(double percentile, double range, double u)
-{
-	double gamma = -log(1 - percentile / 100) / range;
+/* ---- exponential ---- */
 
-	return (uint64_t)(-log(u) / gamma);
+double exponential_mean(double percentile, double range)
+{
+	return range / -log(1.0 - percentile / 100.0);
+}
+
+uint64_t exponential_draw(double mean, double u)
+{
+	double x = -log(u) * mean;
+
+	return x < 0x1.0p63 ? (uint64_t)x : UINT64_MAX;
 }

@@ -107,8 +107,10 @@ static int put_unescaped(struct kv_buf *out, const char **p, const char *end)
 {
 	char c = *(*p)++;
 
-	if (c != '\\' || *p == end)
+	if (c != '\\')
 		return put(out, c);
+	if (*p == end)
+		return 0; /* a backslash that ends the file escapes nothing */
 	c = *(*p)++;
 	switch (c) {
 	case 'n':
@@ -140,8 +142,6 @@ static int split(const struct kv_buf *logical, struct kv_buf *name, struct kv_bu
 		p++;
 	while (p < end && blank(*p))
 		p++;
-	while (end > p && blank(end[-1]))
-		end--;
 	while (!error && p < end)
 		error = put_unescaped(value, &p, end);
 	if (!error)
@@ -149,31 +149,45 @@ static int split(const struct kv_buf *logical, struct kv_buf *name, struct kv_bu
 	return error ? error : put(value, '\0');
 }
 
-int properties_parse(const char *text, size_t len, properties_fn *fn, void *arg)
+/* Over blank lines and comments, to where a property begins or the text ends. */
+static void skip_to_property(struct reader *r)
+{
+	while (r->p < r->end) {
+		skip_blanks(r);
+		if (r->p < r->end && (*r->p == '#' || *r->p == '!'))
+			while (r->p < r->end && !at_newline(r))
+				r->p++;
+		if (!at_newline(r))
+			return;
+		skip_newline(r);
+	}
+}
+
+int properties_parse(const char *path, const char *text, size_t len, properties_fn *fn,
+		     void *arg, struct kv_msg *why)
 {
 	struct reader r = { .p = text, .end = text + len, .line = 1 };
 	struct kv_buf name = { 0 }, value = { 0 };
 	int error = 0;
 
-	while (!error && r.p < r.end) {
+	if (len && memchr(text, 0, len))
+		return kv_fail(why, -EINVAL, "%s: holds NUL bytes, not a property file",
+			       path);
+	for (skip_to_property(&r); !error && r.p < r.end; skip_to_property(&r)) {
 		unsigned int line = r.line;
 
-		skip_blanks(&r);
-		if (at_newline(&r)) {
-			skip_newline(&r);
-			continue;
-		}
-		if (r.p < r.end && (*r.p == '#' || *r.p == '!')) {
-			while (r.p < r.end && !at_newline(&r))
-				r.p++;
-			continue;
-		}
 		error = read_logical(&r);
-		if (!error && r.logical.len)
-			error = split(&r.logical, &name, &value);
-		if (!error && r.logical.len)
+		if (error || !r.logical.len)
+			continue;
+		error = split(&r.logical, &name, &value);
+		if (error == -EINVAL)
+			kv_fail(why, error, "%s:%u: \\u wants four hexadecimal digits",
+				path, line);
+		else if (!error)
 			error = fn(arg, line, name.data, value.data);
 	}
+	if (error == -ENOMEM)
+		kv_fail(why, error, "%s: out of memory", path);
 	kv_buf_free(&r.logical);
 	kv_buf_free(&name);
 	kv_buf_free(&value);
@@ -191,15 +205,18 @@ int properties_read(const char *path, properties_fn *fn, void *arg, struct kv_ms
 		return kv_fail(why, error, "%s: %s", path, strerror(-error));
 	}
 	error = kv_buf_reserve(&text, FILE_MAX + 1);
-	if (!error)
+	if (error)
+		kv_fail(why, error, "%s: out of memory", path);
+	else
 		text.len = fread(text.data, 1, FILE_MAX + 1, f);
 	if (!error && ferror(f))
-		error = kv_fail(why, -EIO, "%s: cannot be read", path);
+		error = kv_fail(why, -EIO, "%s: cannot be read: %s", path,
+				strerror(errno));
 	else if (!error && text.len > FILE_MAX)
 		error = kv_fail(why, -EFBIG, "%s: over 1 MiB, not a workload file", path);
-	fclose(f);
+	(void)fclose(f);
 	if (!error)
-		error = properties_parse(text.data, text.len, fn, arg);
+		error = properties_parse(path, text.data, text.len, fn, arg, why);
 	kv_buf_free(&text);
 	return error;
 }

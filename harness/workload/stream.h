@@ -5,10 +5,11 @@
  *
  * With one thread the stream is YCSB's. With more, each thread has its own random
  * sequence and inserts every threads-th new keynum (base + thread, base + thread +
- * threads, ...), so that no stream depends on how threads interleave; what "latest" and
- * the zipfian's upper bound see as newest is the thread's own view.
+ * threads, ...), so that no stream depends on how threads interleave; a thread asks for
+ * what was loaded and what it inserted itself, and "latest" is the latest of these.
  *
- * A stream belongs to one thread.
+ * The stream has no end: who uses it counts. A stream belongs to one thread; w is not
+ * needed after the open.
  */
 #ifndef STREAM_H
 #define STREAM_H
@@ -24,6 +25,7 @@ struct op {
 
 struct stream;
 
+/* w is checked. -EINVAL unless thread < threads, -ENOMEM. */
 int stream_open(const struct workload *w, uint64_t seed, uint32_t thread,
 		uint32_t threads, struct stream **out);
 void stream_close(struct stream *s); /* NULL is allowed */
@@ -31,7 +33,8 @@ void stream_next(struct stream *s, struct op *op);
 
 /* The load phase of one thread: keynums in load order, a contiguous share of
  * [insert_start, insert_start + insert_count), sorted by key if the workload says so.
- * Returns false after the last. */
+ * load_stream_next() returns false after the last. A sorted load takes 16 bytes a record
+ * until closed, unless the keys are ordered by number. */
 struct load_stream;
 int load_stream_open(const struct workload *w, uint32_t thread, uint32_t threads,
 		     struct load_stream **out);

@@ -16,34 +16,40 @@ struct preset {
 	const char *settings; /* over YCSB's defaults, separated by blanks */
 };
 
-#define MIX "readproportion=0 updateproportion=0 "
+#define ONLY "readproportion=0 updateproportion=0 " /* what follows: no default is left */
 
 static const struct preset presets[] = {
-	{ "a", "YCSB A, update heavy: 50% reads, 50% updates",
-	  "readproportion=0.5 updateproportion=0.5 requestdistribution=zipfian" },
-	{ "b", "YCSB B, read mostly: 95% reads, 5% updates",
-	  "readproportion=0.95 updateproportion=0.05 requestdistribution=zipfian" },
-	{ "c", "YCSB C, read only", MIX "readproportion=1 requestdistribution=zipfian" },
+	{ "a", "YCSB A, update heavy: 50% reads, 50% updates, zipfian",
+	  ONLY "readproportion=0.5 updateproportion=0.5 requestdistribution=zipfian" },
+	{ "b", "YCSB B, read mostly: 95% reads, 5% updates, zipfian",
+	  ONLY "readproportion=0.95 updateproportion=0.05 requestdistribution=zipfian" },
+	{ "c", "YCSB C, read only, zipfian",
+	  ONLY "readproportion=1 requestdistribution=zipfian" },
 	{ "d", "YCSB D, read latest: 95% reads of the newest, 5% inserts",
-	  MIX "readproportion=0.95 insertproportion=0.05 requestdistribution=latest" },
-	{ "e", "YCSB E, short ranges: 95% scans of 1-100 records, 5% inserts",
-	  MIX "scanproportion=0.95 insertproportion=0.05 requestdistribution=zipfian "
-	      "maxscanlength=100 scanlengthdistribution=uniform" },
-	{ "f", "YCSB F, read-modify-write: 50% reads, 50% read-modify-writes",
-	  MIX
-	  "readproportion=0.5 readmodifywriteproportion=0.5 requestdistribution=zipfian" },
-	{ "update", "only updates, zipfian",
-	  MIX "updateproportion=1 requestdistribution=zipfian" },
-	{ "delete", "50% reads, 20% updates, 15% inserts, 15% deletes, zipfian",
-	  "readproportion=0.5 updateproportion=0.2 insertproportion=0.15 deleteproportion=0.15 "
-	  "requestdistribution=zipfian" },
-	{ "missing", "reads of keys that are not there",
-	  MIX "readmissingproportion=1 requestdistribution=uniform" },
-	{ "sorted", "loaded in key order, then as C",
-	  MIX "readproportion=1 requestdistribution=zipfian sortedload=true" },
-	{ "timeseries", "appends of increasing keys, and scans of the newest",
-	  MIX "insertproportion=0.9 scanproportion=0.1 requestdistribution=latest "
-	      "insertorder=ordered zeropadding=19 maxscanlength=100" },
+	  ONLY "readproportion=0.95 insertproportion=0.05 requestdistribution=latest" },
+	{ "e", "YCSB E, short ranges: 95% scans of 1 to 100 records, 5% inserts, zipfian",
+	  ONLY "scanproportion=0.95 insertproportion=0.05 requestdistribution=zipfian "
+	       "maxscanlength=100 scanlengthdistribution=uniform" },
+	{ "f", "YCSB F: 50% reads, 50% read-modify-writes, zipfian",
+	  ONLY "readproportion=0.5 readmodifywriteproportion=0.5 "
+	       "requestdistribution=zipfian" },
+	{ "update", "100% updates, zipfian",
+	  ONLY "updateproportion=1 requestdistribution=zipfian" },
+	{ "insert", "100% inserts of new keys in hashed order",
+	  ONLY "insertproportion=1" },
+	{ "delete", "50% reads, 25% inserts, 25% deletes, uniform: space must come back",
+	  ONLY "readproportion=0.5 insertproportion=0.25 deleteproportion=0.25" },
+	{ "scan", "100% scans of 1 to 100 records, uniform",
+	  ONLY "scanproportion=1 maxscanlength=100" },
+	{ "missing", "50% reads, 50% reads of absent keys, uniform: what filters are for",
+	  ONLY "readproportion=0.5 readmissingproportion=0.5" },
+	{ "sorted", "a load in the order of keys, then 100% reads, zipfian",
+	  ONLY "readproportion=1 requestdistribution=zipfian sortedload=true" },
+	{ "timeseries",
+	  "80% appends of increasing keys, 10% reads and 10% scans of the newest",
+	  ONLY "insertproportion=0.8 readproportion=0.1 scanproportion=0.1 "
+	       "requestdistribution=latest insertorder=ordered zeropadding=19 "
+	       "maxscanlength=100" },
 };
 
 enum { PRESETS = sizeof(presets) / sizeof(presets[0]) };
@@ -85,18 +91,27 @@ static int preset_set(const struct preset *preset, struct workload *w, struct kv
 
 int workload_preset(const char *name, struct workload *w, struct kv_msg *why)
 {
-	char list[160] = "";
-	size_t i, n = 0;
+	size_t i, best = SIZE_MAX, nearest = 0;
+	char list[128] = "";
+	size_t n = 0;
 
-	for (i = 0; i < PRESETS; i++)
-		if (!strcmp(name, presets[i].name))
+	for (i = 0; i < PRESETS; i++) {
+		size_t d = ycsb_name_distance(name, presets[i].name);
+
+		if (!d)
 			return preset_set(&presets[i], w, why);
-	for (i = 0; i < PRESETS; i++)
+		if (d < best) {
+			best = d;
+			nearest = i;
+		}
 		n += (size_t)snprintf(list + n, sizeof(list) - n, "%s%s", i ? ", " : "",
 				      presets[i].name);
-	return kv_fail(why, -EINVAL,
-		       "unknown workload \"%.64s\": known are %s, or a file's path", name,
-		       list);
+	}
+	return kv_fail(
+		why, -EINVAL,
+		"unknown workload \"%.40s\", nearest is %s; there are %s, or the path "
+		"of a property file",
+		name, presets[nearest].name, list);
 }
 
 /* ---- files ---- */
@@ -105,6 +120,7 @@ struct file_reader {
 	struct workload *w;
 	const char *path;
 	struct kv_msg *why;
+	bool class_only; /* look at nothing but the property "workload" */
 };
 
 static int read_property(void *arg, unsigned int line, const char *name,
@@ -112,8 +128,11 @@ static int read_property(void *arg, unsigned int line, const char *name,
 {
 	struct file_reader *r = arg;
 	struct kv_msg reason;
-	int error = ycsb_property_set(r->w, name, value, &reason);
+	int error;
 
+	if (r->class_only && strcmp(name, "workload"))
+		return 0;
+	error = ycsb_property_set(r->w, name, value, &reason);
 	return error ? kv_fail(r->why, error, "%s:%u: %s", r->path, line, reason.text)
 		     : 0;
 }
@@ -121,11 +140,20 @@ static int read_property(void *arg, unsigned int line, const char *name,
 int workload_read_file(const char *path, struct workload *w, struct kv_msg *why)
 {
 	const char *base = strrchr(path, '/');
-	struct file_reader r = { w, path, why };
+	size_t len = strlen(path);
+	/* The end of a long path, so that the message behind it is not cut off. */
+	struct file_reader r = { w, len > 80 ? path + len - 80 : path, why, true };
+	int error;
 
 	defaults(w);
-	(void)snprintf(w->name, sizeof(w->name), "%s", base ? base + 1 : path);
-	(void)snprintf(w->summary, sizeof(w->summary), "from %s", w->name);
+	(void)snprintf(w->name, sizeof(w->name), "%.*s", (int)sizeof(w->name) - 1,
+		       base ? base + 1 : path);
+	(void)snprintf(w->summary, sizeof(w->summary), "property file %s", w->name);
+	/* The class first: of another class's file every property would look misspelt. */
+	error = properties_read(path, read_property, &r, why);
+	if (error)
+		return error;
+	r.class_only = false;
 	return properties_read(path, read_property, &r, why);
 }
 
@@ -145,44 +173,46 @@ int workload_set(struct workload *w, const char *setting, struct kv_msg *why)
 
 static int check_counts(struct workload *w, struct kv_msg *why)
 {
-	if (w->record_count > 1ull << 40)
-		return kv_fail(why, -EINVAL, "recordcount is at most 2^40");
-	if (!w->insert_count)
-		w->insert_count = w->record_count > w->insert_start
-					  ? w->record_count - w->insert_start
-					  : w->record_count;
 	if (!w->record_count)
-		return kv_fail(why, -EINVAL, "recordcount must be 1 or more");
-	if (w->insert_start > w->record_count ||
+		return kv_fail(why, -EINVAL, "recordcount is 0: there must be a record");
+	/* Implied again when a checked workload is changed and checked once more. */
+	w->insert_count_implied |= !w->insert_count;
+	if (w->insert_count_implied && w->insert_start < w->record_count)
+		w->insert_count = w->record_count - w->insert_start;
+	if (w->insert_start >= w->record_count ||
 	    w->insert_count > w->record_count - w->insert_start)
-		return kv_fail(
-			why, -EINVAL,
-			"insertstart + insertcount (%llu + %llu) is beyond recordcount "
-			"(%llu): the run would ask for keys that were never loaded",
-			(unsigned long long)w->insert_start,
-			(unsigned long long)w->insert_count,
-			(unsigned long long)w->record_count);
+		return kv_fail(why, -EINVAL,
+			       "insertstart + insertcount (%llu + %llu) is beyond "
+			       "recordcount (%llu)",
+			       (unsigned long long)w->insert_start,
+			       (unsigned long long)w->insert_count,
+			       (unsigned long long)w->record_count);
 	return 0;
 }
 
-static int check_record(const struct workload *w, struct kv_msg *why)
+static int check_record(struct workload *w, struct kv_msg *why)
 {
 	uint64_t bytes = ((uint64_t)w->field_length + 4) * w->field_count;
 
-	if (!w->field_count || w->field_count > 65535)
-		return kv_fail(why, -EINVAL, "fieldcount is from 1 to 65535");
+	if (!w->field_count)
+		return kv_fail(why, -EINVAL, "fieldcount is 0: a record has a field");
 	if (bytes > KV_VALUE_MAX)
-		return kv_fail(why, -EINVAL, "a record of %llu bytes is over 1 GiB",
-			       (unsigned long long)bytes);
-	if (w->field_length_distribution != LENGTH_CONSTANT &&
-	    w->min_field_length > w->field_length)
-		return kv_fail(why, -EINVAL, "minfieldlength is above fieldlength");
-	if (w->data_integrity && w->field_length_distribution != LENGTH_CONSTANT)
+		return kv_fail(
+			why, -EINVAL,
+			"fieldcount=%u of fieldlength=%u make records of over 1 GiB",
+			w->field_count, w->field_length);
+	if (w->field_length_distribution == LENGTH_CONSTANT)
+		return 0;
+	if (w->data_integrity)
 		return kv_fail(
 			why, -EINVAL,
 			"dataintegrity=true needs fieldlengthdistribution=constant");
-	if (w->zero_padding > 256)
-		return kv_fail(why, -EINVAL, "zeropadding is at most 256");
+	if (w->min_field_length > w->field_length)
+		return kv_fail(why, -EINVAL, "minfieldlength=%u is above fieldlength=%u",
+			       w->min_field_length, w->field_length);
+	zipfian_init(&w->field_lengths,
+		     (uint64_t)w->field_length - w->min_field_length + 1,
+		     YCSB_ZIPFIAN_THETA);
 	return 0;
 }
 
@@ -199,19 +229,8 @@ static int check_requests(const struct workload *w, struct kv_msg *why)
 	if (w->proportion[OP_SCAN] > 0 &&
 	    (!w->min_scan_length || w->min_scan_length > w->max_scan_length))
 		return kv_fail(why, -EINVAL,
-			       "scan lengths are from %u to %u: no such length",
+			       "minscanlength=%u, maxscanlength=%u: no scan is that long",
 			       w->min_scan_length, w->max_scan_length);
-	if (w->request == DIST_HOTSPOT &&
-	    (w->hotspot_data_fraction > 1 || w->hotspot_op_fraction > 1))
-		return kv_fail(why, -EINVAL, "hotspot fractions are from 0 to 1");
-	if (w->request == DIST_EXPONENTIAL &&
-	    (w->exponential_percentile <= 0 || w->exponential_percentile >= 100 ||
-	     w->exponential_fraction <= 0))
-		return kv_fail(
-			why, -EINVAL,
-			"exponential.percentile is between 0 and 100, exponential.frac above 0");
-	if (w->request == DIST_ZIPF && (w->zipf_theta <= 0 || w->zipf_theta > 10))
-		return kv_fail(why, -EINVAL, "zipftheta is above 0 and at most 10");
 	return 0;
 }
 

@@ -11,6 +11,7 @@
 #define WORKLOAD_H
 
 #include "../../sprint-1-core-memory/kv.h"
+#include "generator.h"
 
 /* In the order of YCSB's operation chooser, then ours. */
 enum op_kind {
@@ -57,7 +58,8 @@ struct workload {
 	uint32_t min_field_length; /* for LENGTH_UNIFORM */
 	enum length_distribution field_length_distribution;
 	bool read_all_fields, write_all_fields;
-	bool data_integrity; /* YCSB's deterministic, checkable values */
+	bool data_integrity;        /* YCSB's deterministic, checkable values */
+	char field_name_prefix[32]; /* stands in such values */
 
 	uint32_t min_scan_length, max_scan_length;
 	enum length_distribution scan_length_distribution; /* uniform or zipfian */
@@ -69,6 +71,10 @@ struct workload {
 	double target_ops_per_s;        /* 0: closed loop */
 	uint32_t threads;               /* threadcount; 0: not given */
 	uint64_t seed;                  /* "seed" (ours) */
+
+	/* made by workload_check() */
+	bool insert_count_implied; /* insert_count was not given and follows the rest */
+	struct zipfian field_lengths; /* LENGTH_ZIPFIAN only */
 };
 
 /* Presets: name to a workload with YCSB's defaults; -EINVAL and the nearest name. */

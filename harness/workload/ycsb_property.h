@@ -12,8 +12,12 @@
  * that does not fit; -EOPNOTSUPP: known, and makes no sense here. */
 int ycsb_property_set(struct workload *w, const char *name, const char *value,
 		      struct kv_msg *why);
-/* The property's present value as text; false past the last that has one. */
+/* The i-th property of those that shape the work, its present value as text; false past
+ * the last. */
 bool ycsb_property_get(const struct workload *w, size_t i, const char **name, char *text,
 		       size_t n);
+
+/* The least number of letters to insert, delete or replace that makes one name the other. */
+size_t ycsb_name_distance(const char *a, const char *b);
 
 #endif /* YCSB_PROPERTY_H */
