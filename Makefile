@@ -59,7 +59,7 @@ test: $(1)/test
 endef
 # What every test links: an allocator that counts and fails, and the conformance suite.
 test_obj := $(patsubst %,$(O)/sprint-1-core-memory/%.o,port_fault $(addprefix tests/kv_, \
-	    check conformance conformance_basic conformance_batch conformance_cursor \
+	    check check_model conformance conformance_basic conformance_batch conformance_cursor \
 	    conformance_snapshot conformance_store conformance_thread history replay shrink))
 $(eval $(call sprint,sprint-1-core-memory,s1,s1))
 engine_libs := $(O)/libs1.a

@@ -111,10 +111,11 @@ void *port_alloc_aligned(size_t align, size_t n)
 
 void port_free_aligned(void *p)
 {
-	struct header *h = (struct header *)p - 1;
+	struct header *h;
 
 	if (!p)
 		return;
+	h = (struct header *)p - 1;
 	count(-1, -(int64_t)h->n);
 	free(h->raw);
 }

@@ -7,62 +7,7 @@
  */
 #include "kv_check.h"
 
-#include <stdlib.h>
 #include <sys/stat.h>
-
-/* ---- memory ---- */
-
-struct check_memory {
-	struct check_memory *next;
-	max_align_t data[];
-};
-
-void *check_alloc(struct check *c, size_t n)
-{
-	struct check_memory *m = malloc(sizeof(*m) + n);
-
-	if (!m)
-		(check_fail)(c, "expected %zu bytes of memory for the check, came none",
-			     n);
-	m->next = c->memory;
-	c->memory = m;
-	return m->data;
-}
-
-struct kv_slice check_copy(struct check *c, struct kv_slice s)
-{
-	void *p = check_alloc(c, s.len);
-
-	if (s.len)
-		memcpy(p, s.data, s.len);
-	return kv_slice(p, s.len);
-}
-
-struct kv_slice check_printf(struct check *c, const char *fmt, ...)
-{
-	char text[256];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	return check_copy(c, kv_str(text));
-}
-
-struct kv_slice check_noise(struct check *c, uint64_t seed, size_t len)
-{
-	unsigned char *p = check_alloc(c, len);
-	size_t i;
-
-	seed = (seed + 1) * 0x9e3779b97f4a7c15u;
-	for (i = 0; i < len; i++) {
-		seed ^= seed << 13;
-		seed ^= seed >> 7;
-		seed ^= seed << 17;
-		p[i] = (unsigned char)(seed >> 32);
-	}
-	return kv_slice(p, len);
-}
 
 /* ---- complaints ---- */
 
@@ -274,92 +219,6 @@ void(check_reopen)(struct check *c)
 	c->kv = (check_open_dir)(c, c->dir);
 }
 
-/* ---- the model ---- */
-
-size_t check_pairs_find(const struct check_pairs *p, struct kv_slice key)
-{
-	size_t low = 0, high = p->n;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (kv_compare(p->pair[middle].key, key) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
-static bool stands_at(const struct check_pairs *p, size_t i, struct kv_slice key)
-{
-	return i < p->n && !kv_compare(p->pair[i].key, key);
-}
-
-void check_pairs_put(struct check *c, struct check_pairs *p, struct kv_slice key,
-		     struct kv_slice value)
-{
-	size_t i = check_pairs_find(p, key);
-
-	if (!stands_at(p, i, key)) {
-		if (p->n == p->cap) {
-			size_t cap = p->cap ? p->cap * 2 : 64;
-			struct check_pair *grown = check_alloc(c, cap * sizeof(*grown));
-
-			if (p->n)
-				memcpy(grown, p->pair, p->n * sizeof(*grown));
-			p->pair = grown;
-			p->cap = cap;
-		}
-		memmove(p->pair + i + 1, p->pair + i, (p->n - i) * sizeof(*p->pair));
-		p->n++;
-		p->pair[i].key = check_copy(c, key);
-	}
-	p->pair[i].value = check_copy(c, value);
-}
-
-static void pairs_remove(struct check_pairs *p, size_t from, size_t to)
-{
-	if (from >= to)
-		return;
-	memmove(p->pair + from, p->pair + to, (p->n - to) * sizeof(*p->pair));
-	p->n -= to - from;
-}
-
-void check_pairs_delete(struct check_pairs *p, struct kv_slice key)
-{
-	size_t i = check_pairs_find(p, key);
-
-	if (stands_at(p, i, key))
-		pairs_remove(p, i, i + 1);
-}
-
-static void pairs_apply(struct check *c, struct check_pairs *p, const struct kv_op *op)
-{
-	switch (op->type) {
-	case KV_PUT:
-		check_pairs_put(c, p, op->key, op->value);
-		break;
-	case KV_DELETE:
-		check_pairs_delete(p, op->key);
-		break;
-	case KV_DELETE_RANGE:
-		pairs_remove(p, check_pairs_find(p, op->key),
-			     op->value.data ? check_pairs_find(p, op->value) : p->n);
-		break;
-	}
-}
-
-struct check_pairs check_pairs_copy(struct check *c, const struct check_pairs *from)
-{
-	struct check_pairs p = { NULL, from->n, from->n };
-
-	p.pair = check_alloc(c, from->n * sizeof(*p.pair));
-	if (from->n)
-		memcpy(p.pair, from->pair, from->n * sizeof(*p.pair));
-	return p;
-}
-
 /* ---- writing ---- */
 
 void(check_write)(struct check *c, const struct kv_op *op, size_t n)
@@ -368,7 +227,7 @@ void(check_write)(struct check *c, const struct kv_op *op, size_t n)
 
 	(check_int)(c, "kv_write", 0, kv_write(c->kv, op, n, KV_NONE));
 	for (i = 0; i < n; i++)
-		pairs_apply(c, &c->model, &op[i]);
+		check_pairs_apply(c, &c->model, &op[i]);
 }
 
 void(check_put)(struct check *c, struct kv_slice key, struct kv_slice value)
@@ -376,7 +235,7 @@ void(check_put)(struct check *c, struct kv_slice key, struct kv_slice value)
 	struct kv_op op = { KV_PUT, key, value };
 
 	(check_int)(c, "kv_put", 0, kv_put(c->kv, key, value, KV_NONE));
-	pairs_apply(c, &c->model, &op);
+	check_pairs_apply(c, &c->model, &op);
 }
 
 void(check_delete)(struct check *c, struct kv_slice key)
@@ -384,7 +243,7 @@ void(check_delete)(struct check *c, struct kv_slice key)
 	struct kv_op op = { KV_DELETE, key, { NULL, 0 } };
 
 	(check_int)(c, "kv_delete", 0, kv_delete(c->kv, key, KV_NONE));
-	pairs_apply(c, &c->model, &op);
+	check_pairs_apply(c, &c->model, &op);
 }
 
 struct kv_slice check_key(struct check *c, unsigned int i)
@@ -527,7 +386,7 @@ static void walk_unordered(struct check *c, struct kv_cursor *cursor,
 	while (!(error = kv_next(cursor))) {
 		size_t i = check_pairs_find(p, cursor->key);
 
-		if (!stands_at(p, i, cursor->key))
+		if (!check_pairs_has(p, i, cursor->key))
 			(check_fail)(c, "kv_next: expected a key that was put, came %s",
 				     check_show(cursor->key, k));
 		if (seen[i])
@@ -650,10 +509,5 @@ void check_end(struct check *c)
 	for (i = 0; i < c->n_dirs; i++)
 		if (c->t->remove_store)
 			c->t->remove_store(c->dirs[i]);
-	while (c->memory) {
-		struct check_memory *m = c->memory;
-
-		c->memory = m->next;
-		free(m);
-	}
+	check_free(c);
 }

@@ -93,6 +93,7 @@ void check_int(struct check *c, const char *what, int want, int came);
 
 /* Memory until the end of the check; never NULL. */
 void *check_alloc(struct check *c, size_t n);
+void check_free(struct check *c); /* all of it */
 struct kv_slice check_copy(struct check *c, struct kv_slice s);
 struct kv_slice check_printf(struct check *c, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
@@ -145,8 +146,10 @@ struct check_pairs check_pairs_copy(struct check *c, const struct check_pairs *f
 void check_pairs_put(struct check *c, struct check_pairs *p, struct kv_slice key,
 		     struct kv_slice value);
 void check_pairs_delete(struct check_pairs *p, struct kv_slice key);
-size_t check_pairs_find(const struct check_pairs *p,
-			struct kv_slice key); /* first >= key */
+void check_pairs_apply(struct check *c, struct check_pairs *p, const struct kv_op *op);
+/* The first position whose key is >= key; whether position i has key. */
+size_t check_pairs_find(const struct check_pairs *p, struct kv_slice key);
+bool check_pairs_has(const struct check_pairs *p, size_t i, struct kv_slice key);
 
 /* want NULL: -ENOENT. */
 void check_get(struct check *c, struct kv_snapshot *snap, struct kv_slice key,
