@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cli.c - see cli.h.
+ */
+#include "cli.h"
+
+#include <getopt.h>
+
+enum { OPTIONS_MAX = 48, FIRST_LONG = 256 };
+
+void cli_complain(const char *fmt, ...)
+{
+	va_list ap;
+
+	fputs("kvbench: ", stderr);
+	va_start(ap, fmt);
+	(void)vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+}
+
+/* ---- lists and numbers ---- */
+
+int cli_list_add(struct cli_list *l, const char *item)
+{
+	if (l->n == CLI_LIST_MAX)
+		return -E2BIG;
+	l->item[l->n] = strdup(item);
+	if (!l->item[l->n])
+		return -ENOMEM;
+	l->n++;
+	return 0;
+}
+
+void cli_list_free(struct cli_list *l)
+{
+	while (l->n)
+		free(l->item[--l->n]);
+}
+
+static int add_split(struct cli_list *l, const char *text)
+{
+	int error = 0;
+
+	while (!error && *text) {
+		size_t n = strcspn(text, ",");
+		char *item = strndup(text, n);
+
+		if (!item)
+			return -ENOMEM;
+		if (n)
+			error = cli_list_add(l, item);
+		free(item);
+		text += n + (text[n] == ',');
+	}
+	return error;
+}
+
+int cli_number(const char *s, bool binary, uint64_t *out)
+{
+	uint64_t base = binary ? 1024 : 1000, factor = 1;
+	unsigned long long v;
+	char *end;
+
+	if (*s < '0' || *s > '9')
+		return -EINVAL;
+	errno = 0;
+	v = strtoull(s, &end, 10);
+	if (errno)
+		return -EINVAL;
+	switch (*end | 32) {
+	case 'g':
+		factor *= base; /* fall through */
+	case 'm':
+		factor *= base; /* fall through */
+	case 'k':
+		factor *= base;
+		end++;
+	}
+	if (*end || v > UINT64_MAX / factor)
+		return -EINVAL;
+	*out = v * factor;
+	return 0;
+}
+
+/* ---- names ---- */
+
+static size_t distance(const char *a, const char *b)
+{
+	size_t row[64], m = strlen(b), i, j;
+
+	if (m >= 64)
+		return SIZE_MAX;
+	for (j = 0; j <= m; j++)
+		row[j] = j;
+	for (i = 1; a[i - 1]; i++) {
+		size_t diagonal = row[0];
+
+		row[0] = i;
+		for (j = 1; j <= m; j++) {
+			size_t best = diagonal + (a[i - 1] != b[j - 1]);
+
+			diagonal = row[j];
+			best = best > row[j] + 1 ? row[j] + 1 : best;
+			row[j] = best > row[j - 1] + 1 ? row[j - 1] + 1 : best;
+		}
+	}
+	return row[m];
+}
+
+const char *cli_nearest(const char *s, const char *(*candidate)(size_t i))
+{
+	const char *nearest = NULL, *c;
+	size_t best = SIZE_MAX, i;
+
+	for (i = 0; (c = candidate(i)); i++) {
+		size_t d = distance(s, c);
+
+		if (d < best) {
+			best = d;
+			nearest = c;
+		}
+	}
+	return nearest;
+}
+
+/* ---- help ---- */
+
+void cli_help(const struct cli_command *c)
+{
+	const struct cli_option *o;
+
+	printf("kvbench %s %s\n\n%s\n", c->name, c->arguments, c->summary);
+	if (c->details)
+		printf("\n%s\n", c->details);
+	printf("\nOptions\n");
+	for (o = c->options; o->name; o++) {
+		char left[64];
+
+		(void)snprintf(left, sizeof(left), "%c%c --%s %s", o->letter ? '-' : ' ',
+			       o->letter ? o->letter : ' ', o->name,
+			       o->argument ? o->argument : "");
+		printf("  %-28s %s\n", left, o->help);
+	}
+	printf("     --help                    this text\n");
+}
+
+/* ---- parsing ---- */
+
+static int set_option(const struct cli_option *o, const char *value)
+{
+	char *end;
+
+	switch (o->kind) {
+	case CLI_FLAG:
+		*(bool *)o->at = true;
+		return 0;
+	case CLI_TEXT:
+		*(const char **)o->at = value;
+		return 0;
+	case CLI_LIST:
+		return add_split(o->at, value);
+	case CLI_REPEAT:
+		return cli_list_add(o->at, value);
+	case CLI_COUNT:
+	case CLI_BYTES:
+		return cli_number(value, o->kind == CLI_BYTES, o->at);
+	case CLI_REAL:
+		if ((*value < '0' || *value > '9') && *value != '.')
+			return -EINVAL;
+		*(double *)o->at = strtod(value, &end);
+		return *end ? -EINVAL : 0;
+	}
+	return -EINVAL;
+}
+
+static const struct cli_option
+	*names; /* of the command that is parsed, for cli_nearest() */
+
+static const char *option_name(size_t i)
+{
+	return names[i].name;
+}
+
+static void complain_unknown(const struct cli_command *c, const char *word)
+{
+	const char *name = word + strspn(word, "-"), *nearest;
+	char plain[64];
+
+	(void)snprintf(plain, sizeof(plain), "%.*s", (int)strcspn(name, "="), name);
+	names = c->options;
+	nearest = cli_nearest(plain, option_name);
+	cli_complain("%s has no option \"%s\"; nearest is --%s. See kvbench %s --help",
+		     c->name, word, nearest, c->name);
+}
+
+int cli_parse(const struct cli_command *c, int argc, char **argv, int *rest)
+{
+	struct option longs[OPTIONS_MAX + 2] = { 0 };
+	char shorts[2 * OPTIONS_MAX + 2] = ":";
+	size_t n, s = 1;
+	int found, error;
+
+	for (n = 0; c->options[n].name && n < OPTIONS_MAX; n++) {
+		const struct cli_option *o = &c->options[n];
+
+		longs[n] = (struct option){ o->name, o->kind != CLI_FLAG, NULL,
+					    FIRST_LONG + (int)n };
+		if (!o->letter)
+			continue;
+		shorts[s++] = o->letter;
+		if (o->kind != CLI_FLAG)
+			shorts[s++] = ':';
+	}
+	longs[n] = (struct option){ "help", 0, NULL, FIRST_LONG + (int)n };
+	optind = 1;
+	opterr = 0;
+	while ((found = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
+		const struct cli_option *o = NULL;
+		size_t i;
+
+		if (found == FIRST_LONG + (int)n) {
+			cli_help(c);
+			return CLI_DONE;
+		}
+		if (found == '?') {
+			complain_unknown(c, argv[optind - 1]);
+			return CLI_USAGE;
+		}
+		if (found == ':') {
+			cli_complain("option \"%s\" needs a value", argv[optind - 1]);
+			return CLI_USAGE;
+		}
+		for (i = 0; i < n && !o; i++)
+			if (found == FIRST_LONG + (int)i || found == c->options[i].letter)
+				o = &c->options[i];
+		error = o ? set_option(o, optarg) : -EINVAL;
+		if (error) {
+			cli_complain("\"%s\" is not a value for --%s: %s", optarg,
+				     o ? o->name : "?",
+				     error == -E2BIG ? "too many"
+				     : o             ? o->help
+						     : "");
+			return CLI_USAGE;
+		}
+	}
+	*rest = optind;
+	return CLI_OK;
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * engine_label.c - see engine_label.h.
+ */
+#include "engine_label.h"
+
+#include "cli.h"
+
+static const char *engine_name(size_t i)
+{
+	const struct engine_info *e = engines_get(i);
+
+	return e ? e->name : NULL;
+}
+
+int engine_label_parse(const char *label, struct engine_label *out, struct kv_msg *why)
+{
+	size_t n = strcspn(label, ":");
+	char name[64];
+	char *p;
+
+	(void)snprintf(name, sizeof(name), "%.*s", (int)n, label);
+	*out = (struct engine_label){ .label = label, .info = engines_find(name) };
+	if (!out->info)
+		return kv_fail(
+			why, -EINVAL,
+			"unknown engine \"%s\"; nearest is %s. See kvbench engines", name,
+			cli_nearest(name, engine_name));
+	if (!label[n])
+		return 0;
+	if (strlen(label + n + 1) >= sizeof(out->options))
+		return kv_fail(why, -EINVAL, "the options of %s are too long", name);
+	(void)snprintf(out->options, sizeof(out->options), "%s", label + n + 1);
+	for (p = out->options; *p; p++)
+		if (*p == ':')
+			*p = ',';
+	return 0;
+}
+
+static const struct {
+	enum kv_cap cap;
+	const char *name;
+} caps[] = {
+	{ KV_CAP_CURSOR, "cursor" },
+	{ KV_CAP_ORDERED, "ordered" },
+	{ KV_CAP_SNAPSHOT, "snapshot" },
+	{ KV_CAP_BATCH, "batch" },
+	{ KV_CAP_DELETE_RANGE, "delete_range" },
+	{ KV_CAP_PERSISTENT, "persistent" },
+	{ KV_CAP_DURABLE, "durable" },
+	{ KV_CAP_CRASH_SAFE, "crash_safe" },
+	{ KV_CAP_BACKUP, "backup" },
+	{ KV_CAP_VERIFY, "verify" },
+};
+
+enum { CAPS = sizeof(caps) / sizeof(caps[0]) };
+
+void engine_caps(const struct engine_info *e, char *out, size_t n)
+{
+	size_t i, used = 0;
+
+	out[0] = '\0';
+	for (i = 0; i < CAPS; i++)
+		if (e->ops && e->ops->caps & caps[i].cap && used < n)
+			used += (size_t)snprintf(out + used, n - used, "%s%s",
+						 used ? " " : "", caps[i].name);
+}
+
+static json_t *options_json(const struct engine_label *e)
+{
+	const struct kv_opt *o = e->info->ops ? e->info->ops->opts : NULL;
+	json_t *all = json_object();
+	const char *p = e->options;
+
+	for (; o && o->name; o++)
+		json_object_set_new(
+			all, o->name,
+			json_integer(
+				(json_int_t)(o->init > INT64_MAX ? INT64_MAX : o->init)));
+	while (*p) {
+		size_t n = strcspn(p, ","), name = strcspn(p, "=,");
+
+		if (name < n) {
+			char key[64];
+
+			(void)snprintf(key, sizeof(key), "%.*s", (int)name, p);
+			json_object_set_new(all, key,
+					    json_stringn(p + name + 1, n - name - 1));
+		}
+		p += n + (p[n] == ',');
+	}
+	return all;
+}
+
+json_t *engine_label_json(const struct engine_label *e)
+{
+	const struct engine_info *info = e->info;
+	json_t *list = json_array();
+	char reason[128] = "";
+	size_t i;
+
+	for (i = 0; i < CAPS; i++)
+		if (info->ops && info->ops->caps & caps[i].cap)
+			json_array_append_new(list, json_string(caps[i].name));
+	if (!info->ops)
+		(void)snprintf(reason, sizeof(reason),
+			       "not built in: Debian package %s is missing",
+			       info->package);
+	return json_pack("{s:s, s:s, s:s, s:b, s:s, s:s, s:s, s:s, s:o, s:o}", "label",
+			 e->label, "name", info->name, "kind",
+			 engine_kind_name(info->kind), "available", info->ops != NULL,
+			 "reason", reason, "version", info->ops ? info->version() : "",
+			 "summary", info->ops ? info->ops->summary : "", "tuning",
+			 info->tuning ? info->tuning : "", "capabilities", list,
+			 "options", options_json(e));
+}

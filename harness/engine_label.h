@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * engine_label.h - engines as the command line writes them: name[:option=value]...
+ */
+#ifndef ENGINE_LABEL_H
+#define ENGINE_LABEL_H
+
+#include <jansson.h>
+
+#include "engines.h"
+
+struct engine_label {
+	const char *label; /* as given; the caller's */
+	const struct engine_info *info;
+	char options[512]; /* "name=value,..." for kv_open() */
+};
+
+/* -EINVAL for an unknown engine; why names the nearest. Options are checked by kv_open(). */
+int engine_label_parse(const char *label, struct engine_label *out, struct kv_msg *why);
+
+/* "cursor ordered snapshot ..." */
+void engine_caps(const struct engine_info *e, char *out, size_t n);
+
+/* The "engines" entry of a result set. */
+json_t *engine_label_json(const struct engine_label *e);
+
+#endif /* ENGINE_LABEL_H */
