@@ -82,6 +82,14 @@ static void test_unordered_engine_conforms(void **state)
 	expect_histories(mutant_engine(MUTANT_NONE, MUTANT_UNORDERED), 20);
 }
 
+/* The suite itself writes under no cursor where that is not promised. */
+static void test_locking_engine_conforms(void **state)
+{
+	(void)state;
+	expect_conformance(mutant_engine(MUTANT_NONE, MUTANT_LOCKING), 15);
+	expect_histories(mutant_engine(MUTANT_NONE, MUTANT_LOCKING), 20);
+}
+
 static void test_bare_engine_conforms(void **state)
 {
 	(void)state;
@@ -396,6 +404,7 @@ int main(void)
 		cmocka_unit_test(test_array_engine_follows_histories),
 		cmocka_unit_test(test_engine_with_every_capability_conforms),
 		cmocka_unit_test(test_unordered_engine_conforms),
+		cmocka_unit_test(test_locking_engine_conforms),
 		cmocka_unit_test(test_bare_engine_conforms),
 		cmocka_unit_test(test_each_mutant_is_caught_by_its_check),
 		cmocka_unit_test(test_mutants_are_caught_by_histories),

@@ -373,7 +373,7 @@ static void(get_many)(struct check *c, struct kv_snapshot *snap,
 		      const struct check_pairs *want)
 {
 	struct kv_buf value[MANY] = { 0 };
-	char k[CHECK_SHOW], e[CHECK_SHOW];
+	char k[CHECK_SHOW], w[CHECK_SHOW], e[CHECK_SHOW];
 	int error[MANY], came;
 	size_t i, j;
 
@@ -395,8 +395,9 @@ static void(get_many)(struct check *c, struct kv_snapshot *snap,
 		check_show(key[i], k);
 		if (error[i] != wanted)
 			snprintf(c->complaint, sizeof(c->complaint),
-				 "key %zu of %zu, %s: expected %d, came %s", i, n, k,
-				 wanted, check_error_name(error[i], e));
+				 "key %zu of %zu, %s: expected %s, came %s", i, n, k,
+				 check_error_name(wanted, w),
+				 check_error_name(error[i], e));
 		else if (value[i].len != (there ? want->pair[j].value.len : 0) ||
 			 (there && value[i].len &&
 			  memcmp(value[i].data, want->pair[j].value.data, value[i].len)))

@@ -121,6 +121,7 @@ static void mutant_cursor_close(struct kv_cursor *cursor)
 {
 	struct mutant_cursor *c = mutant_cursor(cursor);
 
+	port_fetch_add(&c->m->cursors, -1u);
 	kv_cursor_close(c->inner);
 	kv_buf_free(&c->key);
 	kv_buf_free(&c->at);
@@ -143,6 +144,7 @@ int mutant_cursor_open(struct kv *kv, struct kv_snapshot *snap, struct kv_cursor
 		return -ENOMEM;
 	}
 	c->base.ops = mutant_shape == MUTANT_UNORDERED ? &unordered_ops : &ordered_ops;
+	port_fetch_add(&m->cursors, 1u);
 	c->m = m;
 	c->snap = snap;
 	*out = &c->base;

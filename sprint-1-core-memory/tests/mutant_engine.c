@@ -400,10 +400,21 @@ const struct kv_ops *mutant_engine(enum mutant mutant, enum mutant_shape as)
 
 	mutant_now = mutant;
 	mutant_shape = as;
-	mutant_ops.caps = as == MUTANT_FULL        ? UNORDERED | KV_CAP_ORDERED
-			  : as == MUTANT_UNORDERED ? UNORDERED
-						   : 0;
-	mutant_ops.multi_get = as == MUTANT_BARE ? NULL : mutant_multi_get;
+	switch (as) {
+	case MUTANT_FULL:
+		mutant_ops.caps = UNORDERED | KV_CAP_ORDERED;
+		break;
+	case MUTANT_UNORDERED:
+		mutant_ops.caps = UNORDERED;
+		break;
+	case MUTANT_LOCKING:
+		mutant_ops.caps = (UNORDERED | KV_CAP_ORDERED) & ~KV_CAP_SNAPSHOT;
+		break;
+	case MUTANT_BARE:
+		mutant_ops.caps = 0;
+	}
+	mutant_ops.multi_get =
+		as == MUTANT_BARE || as == MUTANT_LOCKING ? NULL : mutant_multi_get;
 	mutant_ops.key_min = as == MUTANT_BARE;
 	mutant_ops.key_max = as == MUTANT_BARE ? 511 : 0;
 	mutant_ops.value_max = as == MUTANT_BARE ? 4000 : 0;

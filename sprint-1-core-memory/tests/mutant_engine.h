@@ -71,7 +71,8 @@ enum mutant {
 enum mutant_shape {
 	MUTANT_FULL,      /* every capability */
 	MUTANT_UNORDERED, /* cursors only forward, in no order that keys explain */
-	MUTANT_BARE,      /* get, put and delete; keys 1..511, values to 4000 bytes */
+	MUTANT_LOCKING, /* ordered, without snapshots: writes are refused while a cursor is open */
+	MUTANT_BARE, /* get, put and delete; keys 1..511, values to 4000 bytes */
 };
 
 /* The engine that breaks this rule; one at a time in a process. */

@@ -21,7 +21,7 @@ struct mutant_kv {
 	struct mutant_store *store; /* constant after open */
 	struct kv *inner;           /* constant after open */
 
-	unsigned int released, compacted; /* atomic */
+	unsigned int released, compacted, cursors; /* atomic */
 
 	struct port_mutex lock; /* of writers; protects the rest */
 	struct kv_buf last_put, last_deleted;

@@ -132,6 +132,10 @@ int mutant_write(struct kv *kv, const struct kv_op *given, size_t n,
 	size_t size = 1, i, left = n;
 	int error;
 
+	if (mutant_shape == MUTANT_LOCKING && port_load_acquire(&m->cursors)) {
+		free(op);
+		return -EBUSY;
+	}
 	if (is(REFUSES_SYNC_WRITES) && how == KV_SYNC) {
 		free(op);
 		return -EOPNOTSUPP;
