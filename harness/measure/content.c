@@ -2,318 +2,276 @@
 /*
  * content.c - see content.h.
  *
- * last[t][k] is the index + 1 of thread t's last write of key k, 0 if it wrote none, with
- * the highest bit set where that was a delete. Keys are numbered as keynums are; keynums
- * of one load and its inserts lie side by side. Where updates change one field of several,
- * and one thread runs, there is such a number for each field.
+ * A cursor's walk over everything is digested; the sum does not depend on order. With one
+ * thread that is compared with the digest of what must be there, and only a difference
+ * makes it necessary to ask for single keys, to say which. With several threads each key
+ * is asked for, and what was found must be what the cursor saw: a key that nobody wrote
+ * shows there.
  */
 #include "content.h"
 
+#include "clock.h"
+#include "oracle.h"
 #include "worker.h"
 
-#define DELETED 0x80000000u
+enum { TELL_NS = 100000000, LOOK_EVERY = 1024 };
 
-struct plan {
+struct check {
+	/* constant */
 	struct kv *kv;
 	const struct run_config *c;
-	const struct workload *w;
-	uint64_t keys;    /* keynums 0..keys-1 may be there */
-	uint32_t columns; /* fields that are told apart: 1 or field_count */
-	uint32_t **last;  /* a table of keys * columns a thread */
+	struct oracle *oracle;
+	run_progress_fn *progress;
+	void *arg;
+	struct kv_msg *why;
+
+	uint64_t done, total, next_tell_ns; /* for the progress bar */
+	bool stopped;                       /* by an interrupt */
+	uint64_t walked_digest, walked_records;
+	uint64_t found_digest, found_records; /* by gets */
 	struct kv_buf expected, found;
-	uint64_t *versions; /* of one record's fields */
 	char key[RECORD_KEY_MAX];
 };
 
-static bool loaded(const struct plan *p, uint64_t keynum)
+/* After each step. True when the user has had enough. */
+static bool step(struct check *k)
 {
-	return keynum >= p->w->insert_start &&
-	       keynum - p->w->insert_start < p->w->insert_count;
-}
+	uint64_t now;
 
-/* ---- replay ---- */
-
-static void note_write(struct plan *p, uint32_t thread, const struct op *op,
-		       uint64_t index)
-{
-	uint32_t *row = &p->last[thread][op->keynum * p->columns];
-	uint32_t mark = (uint32_t)index + 1, i;
-	bool absent = row[0] & DELETED || (!row[0] && !loaded(p, op->keynum));
-
-	if (op->kind == OP_DELETE)
-		mark |= DELETED;
-	/* A change of one field of a record that is not there writes the whole record. */
-	if (p->columns > 1 &&
-	    (op->kind == OP_UPDATE || op->kind == OP_READ_MODIFY_WRITE) && !absent) {
-		row[op->field] = mark;
-		return;
+	if (++k->done % LOOK_EVERY)
+		return k->stopped;
+	/* The first interrupt may have ended the run; its figures still need a check. */
+	k->stopped |= crew_interrupts() > 1;
+	now = clock_now_ns();
+	if (k->progress && now >= k->next_tell_ns) {
+		k->progress(k->arg, "check", (double)k->done, (double)k->total);
+		k->next_tell_ns = now + TELL_NS;
 	}
-	for (i = 0; i < p->columns; i++)
-		row[i] = mark;
+	return k->stopped;
 }
 
-static int replay(struct plan *p, uint32_t thread, uint64_t executed)
+static struct kv_slice key_of(struct check *k, uint64_t i)
 {
-	struct stream *s;
-	struct op op;
-	uint64_t i;
-	int error = stream_open(p->w, p->w->seed, thread, p->c->threads, &s);
-
-	if (error)
-		return error;
-	for (i = 0; i < executed; i++) {
-		stream_next(s, &op);
-		if (op.kind == OP_UPDATE || op.kind == OP_INSERT ||
-		    op.kind == OP_DELETE || op.kind == OP_READ_MODIFY_WRITE)
-			note_write(p, thread, &op, i);
-	}
-	stream_close(s);
-	return 0;
+	return kv_slice(k->key,
+			record_key(&k->c->workload, oracle_keynum(k->oracle, i), k->key));
 }
 
-/* ---- one key ---- */
-
-static int make_value(struct plan *p, uint64_t keynum, uint32_t thread,
-		      const uint32_t *row)
+static struct kv_slice bytes_of(const struct kv_buf *b)
 {
-	uint32_t i;
-
-	for (i = 0; i < p->w->field_count; i++) {
-		uint32_t mark = row ? row[p->columns > 1 ? i : 0] : 0;
-
-		p->versions[i] = mark ? write_version(thread, mark - 1) : 0;
-	}
-	return record_value_of_versions(p->w, keynum, p->versions, &p->expected);
+	return kv_slice(b->data, b->len);
 }
 
-static bool same(const struct kv_buf *a, const struct kv_buf *b)
+static int store_failed(struct check *k, int error)
 {
-	return a->len == b->len && (!a->len || !memcmp(a->data, b->data, a->len));
+	return kv_fail(k->why, error, "%s: reading everything back failed: %s",
+		       k->c->engine->name, strerror(-error));
 }
 
-/* Is what was found (nothing, if absent) one of those that may be? *value is set to the
- * first that is a value. */
-static int plausible(struct plan *p, uint64_t keynum, bool absent, bool *fits)
+/* ---- what must be there ---- */
+
+static int expect_all(struct check *k, struct run_result *out)
 {
-	bool written = false;
-	uint32_t t;
+	uint64_t i, n = oracle_keys(k->oracle);
 	int error = 0;
 
-	*fits = false;
-	for (t = 0; !error && !*fits && t < p->c->threads; t++) {
-		const uint32_t *row = &p->last[t][keynum * p->columns];
+	for (i = 0; !error && i < n && !step(k); i++) {
+		bool present, absent;
+		struct kv_slice key, value;
 
-		if (!row[0] && p->columns == 1)
+		error = oracle_expect(k->oracle, i, &present, &absent, &k->expected);
+		if (error || !present)
 			continue;
-		written = true;
-		if (row[0] & DELETED) {
-			*fits = absent;
-		} else if (!absent) {
-			error = make_value(p, keynum, t, row);
-			*fits = same(&p->expected, &p->found);
-		}
-	}
-	if (error || written)
-		return error;
-	if (absent || !loaded(p, keynum)) {
-		*fits = absent == !loaded(p, keynum);
-		return 0;
-	}
-	error = make_value(p, keynum, 0, NULL);
-	*fits = same(&p->expected, &p->found);
-	return error;
-}
-
-/* ---- verdicts ---- */
-
-static void note_difference(struct plan *p, uint64_t keynum, bool absent,
-			    struct run_result *out)
-{
-	size_t n = record_key(p->w, keynum, p->key);
-
-	if (out->content == CONTENT_DIFFERENT)
-		return; /* the first is enough */
-	out->content = CONTENT_DIFFERENT;
-	(void)snprintf(out->content_note, sizeof(out->content_note),
-		       absent ? "key %.*s (keynum %llu) is missing or should not be there"
-			      : "key %.*s (keynum %llu) holds an older or foreign value",
-		       (int)n, p->key, (unsigned long long)keynum);
-}
-
-/* What one thread must have left: its digest is known without the store. */
-static int expect_exact(struct plan *p, struct run_result *out)
-{
-	uint64_t k;
-	int error = 0;
-
-	for (k = 0; !error && k < p->keys; k++) {
-		const uint32_t *row = &p->last[0][k * p->columns];
-		struct kv_slice key;
-		bool touched = row[0] || p->columns > 1;
-
-		if (row[0] & DELETED || (!row[0] && !loaded(p, k)))
-			continue;
-		error = make_value(p, k, 0, touched ? row : NULL);
-		if (error)
-			break;
-		key = kv_slice(p->key, record_key(p->w, k, p->key));
-		out->content_expected +=
-			record_digest(key, kv_slice(p->expected.data, p->expected.len));
-		out->live_bytes += key.len + p->expected.len;
+		key = key_of(k, i);
+		value = bytes_of(&k->expected);
+		out->live_bytes += key.len + value.len;
+		if (k->c->threads == 1)
+			out->content_expected += record_digest(key, value);
 	}
 	return error;
 }
 
-static int get_key(struct plan *p, uint64_t keynum, bool *absent)
-{
-	int error = kv_get(p->kv, kv_slice(p->key, record_key(p->w, keynum, p->key)),
-			   &p->found);
+/* ---- what is there ---- */
 
-	*absent = error == -ENOENT;
-	return *absent ? 0 : error;
-}
-
-/* Each key that may be there is asked for. */
-static int check_each(struct plan *p, struct run_result *out, uint64_t *present)
-{
-	uint64_t k;
-	int error = 0;
-
-	*present = 0;
-	for (k = 0; !error && k < p->keys; k++) {
-		bool absent, fits;
-
-		error = get_key(p, k, &absent);
-		if (!error)
-			error = plausible(p, k, absent, &fits);
-		if (error)
-			break;
-		*present += !absent;
-		if (!fits)
-			note_difference(p, k, absent, out);
-		if (!absent && p->c->threads > 1) {
-			struct kv_slice key =
-				kv_slice(p->key, record_key(p->w, k, p->key));
-
-			out->content_expected +=
-				record_digest(key, kv_slice(p->found.data, p->found.len));
-			out->live_bytes += key.len + p->found.len;
-		}
-	}
-	return error;
-}
-
-/* Everything that the store says it holds. */
-static int digest_store(struct kv *kv, struct run_result *out)
+static int walk(struct check *k)
 {
 	struct kv_cursor *c;
-	int error = kv_cursor(kv, NULL, &c);
+	int error = kv_cursor(k->kv, NULL, &c);
 
 	if (error)
-		return error;
-	while (!(error = kv_next(c))) {
-		out->content_digest += record_digest(c->key, c->value);
-		out->content_records++;
+		return store_failed(k, error);
+	while (!(error = kv_next(c)) && !step(k)) {
+		k->walked_digest += record_digest(c->key, c->value);
+		k->walked_records++;
 	}
 	kv_cursor_close(c);
-	return error == -ENOENT ? 0 : error;
+	return error && error != -ENOENT ? store_failed(k, error) : 0;
 }
 
-static int judge(struct plan *p, struct run_result *out)
+static const char *origin(struct check *k, uint64_t i, char *text, size_t n)
 {
-	bool one = p->c->threads == 1, walked = true;
-	uint64_t present;
-	int error = digest_store(p->kv, out);
+	uint32_t thread;
+	uint64_t index;
 
-	if (error == -EOPNOTSUPP) {
-		error = 0;
-		walked = false; /* no cursor: each key is asked for instead */
-	}
-	if (!error && one)
-		error = expect_exact(p, out);
+	if (oracle_trace(k->oracle, i, bytes_of(&k->found), &thread, &index))
+		(void)snprintf(text, n, "%zu bytes that were never written there",
+			       k->found.len);
+	else if (index == UINT64_MAX)
+		(void)snprintf(text, n, "what the load wrote");
+	else
+		(void)snprintf(text, n, "what operation %llu of thread %u wrote",
+			       (unsigned long long)index, thread);
+	return text;
+}
+
+static void describe(struct check *k, uint64_t i, bool found, bool present, bool absent,
+		     char *note, size_t n)
+{
+	struct kv_slice key = key_of(k, i);
+	char came[80];
+
+	(void)snprintf(note, n, "first difference: key %.*s: expected %s, came %s",
+		       (int)(key.len < 40 ? key.len : 40), (const char *)key.data,
+		       present ? absent ? "a last write or nothing" : "the last write"
+			       : "nothing",
+		       found ? origin(k, i, came, sizeof(came)) : "nothing");
+}
+
+/* One key; *fits is false when the store holds something else than it may. */
+static int ask(struct check *k, uint64_t i, bool *fits, char *note, size_t n)
+{
+	struct kv_slice key = key_of(k, i);
+	bool present, absent, found;
+	int error = kv_get(k->kv, key, &k->found);
+
+	found = error != -ENOENT;
+	if (error && found)
+		return store_failed(k, error);
+	error = oracle_expect(k->oracle, i, &present, &absent, &k->expected);
+	*fits = absent;
+	if (!error && found)
+		error = oracle_accepts(k->oracle, i, bytes_of(&k->found), fits);
 	if (error)
 		return error;
-	out->content = one ? CONTENT_EQUAL : CONTENT_PLAUSIBLE;
-	if (one && walked && out->content_digest == out->content_expected)
-		return 0;
-	error = check_each(p, out, &present);
-	if (error)
-		return error;
-	if (!walked)
-		(void)snprintf(out->content_note, sizeof(out->content_note),
-			       "no cursor: each key was asked for");
-	if (walked && out->content != CONTENT_DIFFERENT &&
-	    (out->content_records != present ||
-	     out->content_digest != out->content_expected)) {
-		out->content = CONTENT_DIFFERENT;
-		(void)snprintf(out->content_note, sizeof(out->content_note),
-			       "a cursor finds %llu records, gets find %llu",
-			       (unsigned long long)out->content_records,
-			       (unsigned long long)present);
+	if (!*fits)
+		describe(k, i, found, present, absent, note, n);
+	else if (found) {
+		k->found_digest += record_digest(key, bytes_of(&k->found));
+		k->found_records++;
 	}
-	if (!walked)
-		out->content_records = present;
 	return 0;
 }
 
-static uint64_t count_keys(const struct run_config *c, const uint64_t *executed)
+/* Every key that may be there, up to the first that is wrong. */
+static int ask_all(struct check *k, struct run_result *out)
 {
-	uint64_t most = 0;
-	uint32_t t;
+	uint64_t i, n = oracle_keys(k->oracle);
+	bool fits = true;
+	int error = 0;
 
-	if (c->workload.proportion[OP_INSERT] <= 0)
-		return c->workload.record_count;
-	for (t = 0; t < c->threads; t++)
-		if (most < executed[t])
-			most = executed[t];
-	/* Not every operation inserts, but none inserts more than one. */
-	return c->workload.record_count + most * c->threads;
+	for (i = 0; !error && fits && i < n && !step(k); i++)
+		error = ask(k, i, &fits, out->content_note, sizeof(out->content_note));
+	if (!error && !fits)
+		out->content = CONTENT_DIFFERENT;
+	return error;
 }
 
-static void unchecked(struct run_result *out, const char *note)
+/* ---- the verdict ---- */
+
+static void note(struct run_result *out, enum content_verdict verdict, const char *text)
 {
-	out->content = CONTENT_UNCHECKED;
-	(void)snprintf(out->content_note, sizeof(out->content_note), "%s", note);
+	out->content = verdict;
+	(void)snprintf(out->content_note, sizeof(out->content_note), "%s", text);
+}
+
+static int judge(struct check *k, struct run_result *out)
+{
+	bool walks = k->c->engine->ops->caps & KV_CAP_CURSOR, one = k->c->threads == 1;
+	int error = walks ? walk(k) : 0;
+
+	out->content_digest = k->walked_digest;
+	out->content_records = k->walked_records;
+	if (error || k->stopped)
+		return error;
+	if (one && walks && out->content_digest == out->content_expected) {
+		note(out, CONTENT_EQUAL, "");
+		return 0;
+	}
+	error = ask_all(k, out);
+	if (error || k->stopped || out->content == CONTENT_DIFFERENT)
+		return error;
+	if (!one)
+		out->content_expected = k->found_digest;
+	if (!walks) {
+		out->content_digest = k->found_digest;
+		out->content_records = k->found_records;
+	} else if (k->found_digest != k->walked_digest) {
+		out->content = CONTENT_DIFFERENT;
+		(void)snprintf(out->content_note, sizeof(out->content_note),
+			       "each key has a value that it may have, but a cursor sees "
+			       "%llu records and gets find %llu",
+			       (unsigned long long)k->walked_records,
+			       (unsigned long long)k->found_records);
+		return 0;
+	}
+	note(out, one ? CONTENT_EQUAL : CONTENT_PLAUSIBLE,
+	     oracle_is_vague(k->oracle)
+		     ? "threads changed single fields of the same records, so only keys and "
+		       "the shape of records were checked"
+	     : walks ? ""
+		     : "the engine has no cursor: each key was asked for, keys that should "
+		       "not be there would not be seen");
+	return 0;
+}
+
+static const char *why_not(const struct run_config *c)
+{
+	if (c->engine->kind == ENGINE_NULL)
+		return "the null engine keeps nothing";
+	if (c->use_existing)
+		return "what the store held before this run is not known";
+	return c->check_content ? NULL : "not asked for";
+}
+
+/* For when even the table of writes is too much: as if the load were all. */
+static int guess_live_bytes(struct check *k, struct run_result *out)
+{
+	const struct workload *w = &k->c->workload;
+	int error = record_value(w, 0, 0, &k->expected);
+
+	out->live_bytes = w->insert_count * (record_key(w, 0, k->key) + k->expected.len);
+	return error;
 }
 
 int content_check(struct kv *kv, const struct run_config *c, const uint64_t *executed,
-		  struct run_result *out)
+		  run_progress_fn *progress, void *arg, struct run_result *out,
+		  struct kv_msg *why)
 {
-	struct plan p = { .kv = kv, .c = c, .w = &c->workload, .columns = 1 };
-	bool merges = update_merges(&c->workload);
-	uint32_t t;
-	int error = 0;
+	struct check k = {
+		.kv = kv, .c = c, .progress = progress, .arg = arg, .why = why
+	};
+	const char *reason = why_not(c);
+	int error = oracle_open(c, executed, &k.oracle);
 
-	if (c->engine->kind == ENGINE_NULL) {
-		unchecked(out, "the null engine holds nothing");
-		return 0;
+	note(out, CONTENT_UNCHECKED, reason ? reason : "interrupted");
+	if (error == -EOVERFLOW || error == -ENOMEM) {
+		note(out, CONTENT_UNCHECKED,
+		     error == -ENOMEM ? "too little memory to replay the operations"
+				      : "over 2^31 operations a thread");
+		error = guess_live_bytes(&k, out);
+		goto out;
 	}
-	if (merges && c->threads > 1) {
-		unchecked(out, "threads that change single fields of one record race");
-		return 0;
-	}
-	for (t = 0; t < c->threads; t++)
-		if (executed[t] >= DELETED) {
-			unchecked(out, "over 2^31 operations a thread");
-			return 0;
-		}
-	p.columns = merges ? p.w->field_count : 1;
-	p.keys = count_keys(c, executed);
-	p.versions = calloc(p.w->field_count, sizeof(*p.versions));
-	p.last = calloc(c->threads, sizeof(*p.last));
-	if (!p.versions || !p.last)
-		error = -ENOMEM;
-	for (t = 0; !error && t < c->threads; t++) {
-		p.last[t] = calloc(p.keys * p.columns, sizeof(**p.last));
-		error = p.last[t] ? replay(&p, t, executed[t]) : -ENOMEM;
-	}
-	if (!error)
-		error = judge(&p, out);
-	for (t = 0; p.last && t < c->threads; t++)
-		free(p.last[t]);
-	free(p.last);
-	free(p.versions);
-	kv_buf_free(&p.expected);
-	kv_buf_free(&p.found);
+	if (error)
+		goto out;
+	k.total = oracle_keys(k.oracle) * (c->threads > 1 ? 3 : 2);
+	error = expect_all(&k, out);
+	if (!error && !k.stopped && !reason)
+		error = judge(&k, out);
+out:
+	if (error && why && !why->text[0])
+		(void)kv_fail(why, error, "checking the content failed: %s",
+			      strerror(-error));
+	kv_buf_free(&k.expected);
+	kv_buf_free(&k.found);
+	oracle_close(k.oracle);
 	return error;
 }

@@ -48,7 +48,8 @@ bool histogram_quantile(const struct histogram *h, double q, uint64_t *ns)
 		*ns = h->max_ns;
 		return true;
 	}
-	rank = (uint64_t)(q * (double)h->count);
+	/* 0.9 * 1000 may come out as 899.99..: half a sample decides nothing else. */
+	rank = (uint64_t)(q * (double)h->count + 0.5);
 	if (h->count - rank < BEYOND_MIN)
 		return false;
 	for (i = 0; i < HISTOGRAM_BUCKETS; i++) {

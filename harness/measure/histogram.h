@@ -23,7 +23,7 @@ enum {
 
 struct histogram { /* all zero is an empty one */
 	uint64_t count, sum_ns, max_ns;
-	uint32_t bucket[HISTOGRAM_BUCKETS];
+	uint64_t bucket[HISTOGRAM_BUCKETS];
 };
 
 static inline size_t histogram_index(uint64_t ns)

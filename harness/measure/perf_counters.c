@@ -41,11 +41,11 @@ struct perf_group {
 		int fd;
 	} counter[PERF_VALUES_MAX];
 	size_t n;
-	bool hardware;
+	bool hardware, user_only;
 	char note[128];
 };
 
-static int event_open(const struct event *e)
+static int event_open(const struct event *e, bool *user_only)
 {
 	struct perf_event_attr attr = {
 		.type = e->type,
@@ -64,6 +64,7 @@ static int event_open(const struct event *e)
 		attr.exclude_kernel = 1; /* what an ordinary user may see */
 		fd = (int)syscall(SYS_perf_event_open, &attr, 0, -1, -1,
 				  PERF_FLAG_FD_CLOEXEC);
+		*user_only |= fd >= 0;
 	}
 	return fd;
 }
@@ -74,7 +75,7 @@ static int open_all(struct perf_group *g, const struct event *e, size_t n)
 	size_t i;
 
 	for (i = 0; i < n && g->n < PERF_VALUES_MAX; i++) {
-		int fd = event_open(&e[i]);
+		int fd = event_open(&e[i], &g->user_only);
 
 		if (fd < 0) {
 			error = errno;
@@ -102,11 +103,23 @@ struct perf_group *perf_group_open(void)
 				? "not permitted (see /proc/sys/kernel/perf_event_paranoid)"
 				: "this machine offers none");
 	(void)open_all(g, software, sizeof(software) / sizeof(software[0]));
+	if (g->hardware && g->user_only)
+		(void)snprintf(
+			g->note, sizeof(g->note),
+			"user space only (see /proc/sys/kernel/perf_event_paranoid)");
 	if (!g->n) {
 		free(g);
 		return NULL;
 	}
 	return g;
+}
+
+/* Counters that had to take turns counted only while they ran. */
+static uint64_t scaled(uint64_t value, uint64_t enabled_ns, uint64_t running_ns)
+{
+	if (enabled_ns == running_ns)
+		return value;
+	return (uint64_t)((double)value * (double)enabled_ns / (double)running_ns);
 }
 
 void perf_group_read(struct perf_group *g, struct perf_values *out)
@@ -125,13 +138,11 @@ void perf_group_read(struct perf_group *g, struct perf_values *out)
 		uint64_t v[3]; /* value, time enabled, time running */
 		struct perf_value *to = &out->v[out->n];
 
+		/* One that never ran has not counted zero: it is left out. */
 		if (read(g->counter[i].fd, v, sizeof(v)) != (ssize_t)sizeof(v) || !v[2])
 			continue;
 		(void)snprintf(to->name, sizeof(to->name), "%s", g->counter[i].name);
-		to->value =
-			v[1] == v[2]
-				? v[0]
-				: (uint64_t)((double)v[0] * (double)v[1] / (double)v[2]);
+		to->value = scaled(v[0], v[1], v[2]);
 		out->n++;
 	}
 }

@@ -2,6 +2,9 @@
 /*
  * perf_counters.h - perf_event_open(2) for this process and its threads: hardware events
  * where the machine has them, else software events, saying so.
+ *
+ * Counted are the thread that opens the group and every thread that is started after:
+ * open it before the store, whose background threads are to count. Any thread may read.
  */
 #ifndef PERF_COUNTERS_H
 #define PERF_COUNTERS_H

@@ -1,16 +1,34 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * runner.c - see runner.h: the phases of a replicate in their order.
+ *
+ * The load writes at level none and ends with one sync, whatever the level of the run: a
+ * million records by a sync each would take minutes and tell nothing. That sync is in the
+ * load's time, else an engine could leave all of its work undone.
  */
 #include "runner.h"
-
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "clock.h"
 #include "content.h"
 #include "worker.h"
+
+struct replicate {
+	const struct run_config *c;
+	run_progress_fn *progress;
+	void *arg;
+	struct run_result *out;
+	struct kv_msg *why;
+
+	struct crew crew;
+	struct perf_group *perf;
+	struct kv *kv;
+	bool load_cut; /* the load was interrupted */
+};
+
+static double seconds_since(uint64_t begun_ns)
+{
+	return (double)(clock_now_ns() - begun_ns) * 1e-9;
+}
 
 /* ---- opening ---- */
 
@@ -31,33 +49,72 @@ static const char *durability_name(enum kv_durability d)
 	return name[d];
 }
 
+struct options {
+	char text[1024];
+	size_t len;
+};
+
+static void add_option(struct options *o, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static void add_option(struct options *o, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (o->len && o->len < sizeof(o->text))
+		o->text[o->len++] = ',';
+	if (o->len >= sizeof(o->text))
+		return;
+	va_start(ap, fmt);
+	o->len += (size_t)vsnprintf(o->text + o->len, sizeof(o->text) - o->len, fmt, ap);
+	va_end(ap);
+}
+
 /* The budget and the level that every engine is told alike, then its own options, which
  * may overrule them. The array has memory_bytes as a cap on data, which is no cache. */
-static int open_store(const struct run_config *c, struct kv **kv, struct kv_msg *why)
+static int open_store(struct replicate *r)
 {
+	const struct run_config *c = r->c;
 	const struct kv_ops *ops = c->engine->ops;
-	char options[1024];
-	int n = 0;
+	struct options o = { 0 };
+	uint64_t begun = clock_now_ns();
+	int error;
 
 	if (has_option(ops, "memory_bytes") && c->engine->kind != ENGINE_BASELINE)
-		n += snprintf(options, sizeof(options), "memory_bytes=%llu",
-			      (unsigned long long)c->memory_bytes);
+		add_option(&o, "memory_bytes=%llu", (unsigned long long)c->memory_bytes);
 	if (has_option(ops, "durability"))
-		n += snprintf(options + n, sizeof(options) - (size_t)n, "%sdurability=%s",
-			      n ? "," : "", durability_name(c->durability));
-	options[n] = '\0';
+		add_option(&o, "durability=%s", durability_name(c->durability));
+	/* What the null engine makes up is as long as a record would be. */
+	if (c->engine->kind == ENGINE_NULL && has_option(ops, "value_bytes"))
+		add_option(&o, "value_bytes=%zu", r->crew.worker[0].sample.len);
 	if (c->engine_options && *c->engine_options)
-		n += snprintf(options + n, sizeof(options) - (size_t)n, "%s%s",
-			      n ? "," : "", c->engine_options);
-	if ((size_t)n >= sizeof(options))
-		return kv_fail(why, -EINVAL, "the engine's options are too long");
-	return kv_open(ops, NULL, c->dir, options, kv, why);
+		add_option(&o, "%s", c->engine_options);
+	if (o.len >= sizeof(o.text))
+		return kv_fail(r->why, -EINVAL,
+			       "the engine's options are longer than %zu bytes",
+			       sizeof(o.text));
+	error = kv_open(ops, NULL, c->dir, o.text, &r->kv, r->why);
+	r->out->open_seconds = seconds_since(begun);
+	if (error && r->why && !r->why->text[0])
+		(void)kv_fail(r->why, error, "%s: opening %s failed: %s", ops->name,
+			      c->dir, strerror(-error));
+	return error;
 }
 
 static int check_support(const struct run_config *c, struct kv_msg *why)
 {
 	const struct kv_ops *ops = c->engine->ops;
 
+	if (!ops)
+		return kv_fail(why, -EOPNOTSUPP, "%s is not in this build",
+			       c->engine->name);
+	if (!c->threads)
+		return kv_fail(why, -EINVAL, "a run needs at least one thread");
+	if (!c->load_only && !c->workload.operation_count && c->seconds <= 0 &&
+	    !c->workload.max_execution_seconds)
+		return kv_fail(
+			why, -EINVAL,
+			"a run needs an end: operationcount, or a time in seconds");
 	if (c->workload.proportion[OP_SCAN] > 0 && !(ops->caps & KV_CAP_ORDERED))
 		return kv_fail(why, -EOPNOTSUPP, "%s keeps no order, so it cannot scan",
 			       ops->name);
@@ -67,40 +124,7 @@ static int check_support(const struct run_config *c, struct kv_msg *why)
 	return 0;
 }
 
-/* VmHWM starts again from what is resident now, where the kernel allows it. */
-static void reset_peak_rss(void)
-{
-	int fd = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return;
-	(void)!write(fd, "5", 1);
-	(void)close(fd);
-}
-
-/* ---- phases ---- */
-
-static int collect_series(const struct crew *c, struct run_phase *out)
-{
-	size_t i;
-
-	if (!c->seconds)
-		return 0;
-	out->series = calloc(c->seconds, sizeof(*out->series));
-	if (!out->series)
-		return -ENOMEM;
-	out->series_len = c->seconds;
-	for (i = 0; i < c->seconds; i++) {
-		const struct histogram *h = c->second[i].latency;
-
-		if (!h)
-			continue;
-		out->series[i].ops = h->count;
-		out->series[i].max_ns = h->max_ns;
-		(void)histogram_quantile(h, 0.99, &out->series[i].p99_ns);
-	}
-	return 0;
-}
+/* ---- what the threads counted ---- */
 
 static int collect_kind(const struct crew *c, size_t kind, struct run_phase *out)
 {
@@ -109,7 +133,7 @@ static int collect_kind(const struct crew *c, size_t kind, struct run_phase *out
 	for (t = 0; t < c->config->threads; t++) {
 		const struct histogram *h = c->worker[t].latency[kind];
 
-		if (!h->count)
+		if (!h || !h->count)
 			continue;
 		if (!out->latency[kind])
 			out->latency[kind] = calloc(1, sizeof(struct histogram));
@@ -122,7 +146,7 @@ static int collect_kind(const struct crew *c, size_t kind, struct run_phase *out
 	return 0;
 }
 
-static int collect(const struct crew *c, struct run_phase *out)
+static int collect(struct crew *c, struct run_phase *out)
 {
 	uint64_t longest = 0;
 	uint32_t t;
@@ -134,10 +158,11 @@ static int collect(const struct crew *c, struct run_phase *out)
 		return -ENOMEM;
 	for (t = 0; t < c->config->threads; t++) {
 		const struct worker *w = &c->worker[t];
-		uint64_t ns = w->end_ns - w->start_ns - w->paused_ns;
 
-		longest = ns > longest ? ns : longest;
-		out->ops += w->done_ops;
+		/* From the gate, for all threads the same moment. */
+		if (w->end_ns - w->origin_ns > longest)
+			longest = w->end_ns - w->origin_ns;
+		out->ops += w->done;
 		out->missing_reads += w->missing_reads;
 		out->logical_bytes_written += w->bytes_written;
 		out->logical_bytes_read += w->bytes_read;
@@ -145,76 +170,126 @@ static int collect(const struct crew *c, struct run_phase *out)
 	out->seconds = (double)longest * 1e-9;
 	for (kind = 0; !error && kind < OP_KINDS; kind++)
 		error = collect_kind(c, kind, out);
-	return error ? error : collect_series(c, out);
-}
-
-static int load(struct crew *crew, struct kv *kv, run_progress_fn *progress, void *arg,
-		struct run_phase *out, struct kv_msg *why)
-{
-	const struct run_config *c = crew->config;
-	struct usage_mark mark;
-	uint64_t begun;
-	int error;
-
-	(void)usage_start(&mark, c->dir);
-	error = crew_run(crew, kv, WORKER_LOAD, c->workload.insert_count, 0, progress,
-			 arg, why);
 	if (!error)
-		error = collect(crew, out);
-	/* The sync belongs to the load: else an engine could leave all its work undone. */
-	begun = clock_now_ns();
-	if (!error) {
-		error = kv_sync(kv);
-		if (error)
-			(void)kv_fail(why, error, "sync after the load failed: %s",
-				      strerror(-error));
-	}
-	out->seconds += (double)(clock_now_ns() - begun) * 1e-9;
-	usage_stop(&mark, &out->usage);
+		error = series_take(&c->series, longest / 1000000000u, &out->series,
+				    &out->series_len);
 	return error;
 }
 
-static int run(struct crew *crew, struct kv *kv, run_progress_fn *progress, void *arg,
-	       struct run_phase *out, struct kv_msg *why)
-{
-	const struct run_config *c = crew->config;
-	double seconds =
-		c->seconds > 0 ? c->seconds : (double)c->workload.max_execution_seconds;
-	uint64_t ops = c->workload.operation_count;
-	struct usage_mark mark;
-	int error = 0;
+/* ---- phases ---- */
 
-	if (c->warmup_ops)
-		error = crew_run(crew, kv, WORKER_WARM_UP, c->warmup_ops, 0, progress,
-				 arg, why);
-	if (error)
-		return error;
-	(void)usage_start(&mark, c->dir);
-	error = crew_run(crew, kv, WORKER_RUN, ops ? ops : UINT64_MAX, seconds, progress,
-			 arg, why);
-	usage_stop(&mark, &out->usage);
-	return error ? error : collect(crew, out);
+static int sync_failed(struct replicate *r, int error, const char *after)
+{
+	return kv_fail(r->why, error, "%s: the sync after the %s failed: %s",
+		       r->c->engine->name, after, strerror(-error));
 }
 
-static int settle(const struct run_config *c, struct kv *kv, run_progress_fn *progress,
-		  void *arg, struct run_phase *out, struct kv_msg *why)
+static void add_sync(struct usage *to, const struct usage *sync)
 {
+	size_t i, k;
+
+	to->wall_seconds += sync->wall_seconds;
+	to->cpu_user_ns += sync->cpu_user_ns;
+	to->cpu_system_ns += sync->cpu_system_ns;
+	to->switches_voluntary += sync->switches_voluntary;
+	to->switches_involuntary += sync->switches_involuntary;
+	to->faults_minor += sync->faults_minor;
+	to->faults_major += sync->faults_major;
+	to->device_read_bytes += sync->device_read_bytes;
+	to->device_write_bytes += sync->device_write_bytes;
+	to->syncs.fsync += sync->syncs.fsync;
+	to->syncs.fdatasync += sync->syncs.fdatasync;
+	to->syncs.msync += sync->syncs.msync;
+	to->syncs.osync_write += sync->syncs.osync_write;
+	to->syncs.sync_file_range += sync->syncs.sync_file_range;
+	for (i = 0; i < to->perf.n; i++)
+		for (k = 0; k < sync->perf.n; k++)
+			if (!strcmp(to->perf.v[i].name, sync->perf.v[k].name))
+				to->perf.v[i].value += sync->perf.v[k].value;
+}
+
+static int load(struct replicate *r)
+{
+	struct run_phase *out = &r->out->load;
+	const struct crew_phase phase = {
+		.phase = WORKER_LOAD,
+		.ops = r->c->workload.insert_count,
+		.durability = KV_NONE,
+		.perf = r->perf,
+		.progress = r->progress,
+		.arg = r->arg,
+	};
 	struct usage_mark mark;
-	uint64_t begun = clock_now_ns();
+	struct usage sync;
+	int error = crew_run(&r->crew, r->kv, &phase, &out->usage, r->why);
+
+	if (!error)
+		error = collect(&r->crew, out);
+	if (error)
+		return error;
+	r->load_cut = out->ops < phase.ops;
+	usage_start(&mark, r->c->dir, r->perf);
+	error = kv_sync(r->kv);
+	usage_stop(&mark, &sync);
+	add_sync(&out->usage, &sync);
+	out->seconds += sync.wall_seconds;
+	return error ? sync_failed(r, error, "load") : 0;
+}
+
+static int warm_up(struct replicate *r)
+{
+	const struct crew_phase phase = {
+		.phase = WORKER_WARM_UP,
+		.ops = r->c->warmup_ops,
+		.durability = r->c->durability,
+		.progress = r->progress,
+		.arg = r->arg,
+	};
+
+	return r->c->warmup_ops ? crew_run(&r->crew, r->kv, &phase, NULL, r->why) : 0;
+}
+
+static int run(struct replicate *r)
+{
+	const struct run_config *c = r->c;
+	uint64_t count = c->workload.operation_count;
+	double most = (double)c->workload.max_execution_seconds;
+	const struct crew_phase phase = {
+		.phase = WORKER_RUN,
+		/* A run by time has no number; YCSB's maxexecutiontime only cuts one. */
+		.ops = c->seconds > 0 || !count ? UINT64_MAX : count,
+		.seconds = c->seconds > 0 ? c->seconds : most,
+		.ops_per_s = c->ops_per_s,
+		.durability = c->durability,
+		.perf = r->perf,
+		.progress = r->progress,
+		.arg = r->arg,
+	};
+	int error = crew_run(&r->crew, r->kv, &phase, &r->out->run.usage, r->why);
+
+	return error ? error : collect(&r->crew, &r->out->run);
+}
+
+static int settle(struct replicate *r)
+{
+	struct run_phase *out = &r->out->settle;
+	struct usage_mark mark;
 	int error;
 
-	if (progress)
-		progress(arg, "settle", 0, 0);
-	(void)usage_start(&mark, c->dir);
-	error = kv_compact(kv);
-	if (!error)
-		error = kv_sync(kv);
-	usage_stop(&mark, &out->usage);
-	out->seconds = (double)(clock_now_ns() - begun) * 1e-9;
+	if (r->progress)
+		r->progress(r->arg, "settle", 0, 0);
+	usage_start(&mark, r->c->dir, r->perf);
+	error = kv_compact(r->kv);
 	if (error)
-		return kv_fail(why, error, "compaction after the run failed: %s",
-			       strerror(-error));
-	return 0;
+		(void)kv_fail(r->why, error, "%s: compaction after the run failed: %s",
+			      r->c->engine->name, strerror(-error));
+	else
+		error = kv_sync(r->kv);
+	if (error && r->why && !r->why->text[0])
+		(void)sync_failed(r, error, "run");
+	usage_stop(&mark, &out->usage);
+	out->seconds = out->usage.wall_seconds;
+	return error;
 }
 
 /* ---- what is told of the end ---- */
@@ -227,11 +302,11 @@ struct stats_text {
 static void append_stat(void *arg, const char *name, uint64_t value)
 {
 	struct stats_text *s = arg;
-	char line[128];
+	char line[160];
 	int n = snprintf(line, sizeof(line), "%s %llu\n", name,
 			 (unsigned long long)value);
 
-	if (!s->error)
+	if (!s->error && n > 0 && (size_t)n < sizeof(line))
 		s->error = kv_buf_append(&s->text, line, (size_t)n);
 }
 
@@ -248,95 +323,107 @@ static int collect_stats(struct kv *kv, struct run_result *out)
 	return s.error;
 }
 
-static int check(struct crew *crew, struct kv *kv, run_progress_fn *progress, void *arg,
-		 struct run_result *out, struct kv_msg *why)
+static int check(struct replicate *r)
 {
-	const struct run_config *c = crew->config;
 	uint64_t *executed;
 	uint32_t t;
 	int error;
 
-	if (!c->check_content || c->use_existing)
+	if (r->load_cut) {
+		(void)snprintf(r->out->content_note, sizeof(r->out->content_note),
+			       "the load was interrupted");
 		return 0;
-	if (progress)
-		progress(arg, "check", 0, 0);
-	executed = calloc(c->threads, sizeof(*executed));
+	}
+	executed = calloc(r->c->threads, sizeof(*executed));
 	if (!executed)
 		return -ENOMEM;
-	for (t = 0; t < c->threads; t++)
-		executed[t] = crew->worker[t].index;
-	error = content_check(kv, c, executed, out);
+	for (t = 0; t < r->c->threads; t++)
+		executed[t] = r->crew.worker[t].index;
+	error = content_check(r->kv, r->c, executed, r->progress, r->arg, r->out, r->why);
 	free(executed);
-	return error ? kv_fail(why, error, "checking the content failed: %s",
-			       strerror(-error))
-		     : 0;
+	return error;
 }
 
-/* Everything between open and close. */
-static int work(struct crew *crew, struct kv *kv, run_progress_fn *progress, void *arg,
-		struct run_result *out, struct kv_msg *why)
+static int phases(struct replicate *r)
 {
-	const struct run_config *c = crew->config;
+	const struct run_config *c = r->c;
 	int error = 0;
 
-	kv_recovery(kv, &out->recovery);
+	kv_recovery(r->kv, &r->out->recovery);
 	if (!c->use_existing)
-		error = load(crew, kv, progress, arg, &out->load, why);
-	if (!error && !c->load_only && !crew_interrupted())
-		error = run(crew, kv, progress, arg, &out->run, why);
+		error = load(r);
+	if (!error && !c->load_only && !crew_interrupts())
+		error = warm_up(r);
+	if (!error && !c->load_only && !crew_interrupts())
+		error = run(r);
+	r->out->interrupted = crew_interrupts() > 0;
 	if (error)
 		return error;
-	out->interrupted = crew_interrupted();
-	out->space_bytes = usage_directory_bytes(c->dir);
-	if (c->settle && !out->interrupted)
-		error = settle(c, kv, progress, arg, &out->settle, why);
-	out->space_settled_bytes = usage_directory_bytes(c->dir);
-	out->peak_rss_bytes = usage_peak_rss_bytes();
-	out->peak_rss_bytes -= out->peak_rss_bytes < out->base_rss_bytes
-				       ? out->peak_rss_bytes
-				       : out->base_rss_bytes;
+	r->out->space_bytes = usage_directory_bytes(c->dir);
+	if (c->settle && !r->out->interrupted)
+		error = settle(r);
+	r->out->space_settled_bytes = usage_directory_bytes(c->dir);
+	return error;
+}
+
+static int work(struct replicate *r)
+{
+	struct run_result *out = r->out;
+	uint64_t peak, begun;
+	int error = phases(r), closed;
+
+	/* Before the check, whose replay needs memory of its own. */
+	peak = usage_peak_rss_bytes();
+	out->peak_rss_bytes = peak > out->base_rss_bytes ? peak - out->base_rss_bytes : 0;
 	if (!error)
-		error = collect_stats(kv, out);
-	if (!error && !out->interrupted)
-		error = check(crew, kv, progress, arg, out, why);
+		error = collect_stats(r->kv, out);
+	if (!error)
+		error = check(r);
+	begun = clock_now_ns();
+	closed = kv_close(r->kv);
+	out->close_seconds = seconds_since(begun);
+	if (!error && closed)
+		error = kv_fail(r->why, closed, "%s: closing the store failed: %s",
+				r->c->engine->name, strerror(-closed));
 	return error;
 }
 
 int runner_run(const struct run_config *c, run_progress_fn *progress, void *arg,
 	       struct run_result *out, struct kv_msg *why)
 {
-	struct crew crew;
-	struct kv *kv = NULL;
-	uint64_t begun;
-	int error, closed;
+	struct kv_msg unheard;
+	struct replicate r = { .c = c,
+			       .progress = progress,
+			       .arg = arg,
+			       .out = out,
+			       .why = why ? why : &unheard };
+	int error;
 
 	memset(out, 0, sizeof(*out));
-	error = check_support(c, why);
+	r.why->text[0] = '\0';
+	error = check_support(c, r.why);
 	if (error)
 		return error;
 	clock_init();
 	error = stream_digest(&c->workload, c->workload.seed, c->threads,
 			      &out->stream_digest);
 	if (!error)
-		error = crew_open(&crew, c);
-	if (error)
-		return kv_fail(why, error, "preparing the operations failed: %s",
-			       strerror(-error));
-	reset_peak_rss();
-	out->base_rss_bytes = usage_rss_bytes();
-	begun = clock_now_ns();
-	error = open_store(c, &kv, why);
-	out->open_seconds = (double)(clock_now_ns() - begun) * 1e-9;
+		error = crew_open(&r.crew, c);
+	/* Before the store, so that its threads are counted. */
+	r.perf = perf_group_open();
 	if (!error) {
-		error = work(&crew, kv, progress, arg, out, why);
-		begun = clock_now_ns();
-		closed = kv_close(kv);
-		out->close_seconds = (double)(clock_now_ns() - begun) * 1e-9;
-		if (!error && closed)
-			error = kv_fail(why, closed, "closing the store failed: %s",
-					strerror(-closed));
+		usage_reset_peak_rss();
+		out->base_rss_bytes = usage_rss_bytes();
+		error = open_store(&r);
 	}
-	crew_close(&crew);
+	if (!error)
+		error = work(&r);
+	perf_group_close(r.perf);
+	crew_close(&r.crew);
+	crew_interrupt_clear();
+	if (error && !r.why->text[0])
+		(void)kv_fail(r.why, error, "the run could not be made: %s",
+			      strerror(-error));
 	if (error)
 		run_result_free(out);
 	return error;

@@ -4,8 +4,11 @@
  */
 #include "usage.h"
 
+#include <fcntl.h>
 #include <ftw.h>
+#include <libgen.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -47,6 +50,16 @@ uint64_t usage_peak_rss_bytes(void)
 	return proc_number("/proc/self/status", "VmHWM") * 1024;
 }
 
+void usage_reset_peak_rss(void)
+{
+	int fd = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	(void)!write(fd, "5", 1);
+	(void)close(fd);
+}
+
 /* ---- directories ---- */
 
 static _Thread_local uint64_t walked_bytes;
@@ -74,9 +87,16 @@ uint64_t usage_directory_bytes(const char *dir)
 static void find_device(const char *dir, char *stat_path, size_t n)
 {
 	struct stat root, st;
+	char *parent = NULL;
 
 	stat_path[0] = '\0';
-	if (stat("/", &root) || stat(dir, &st) || st.st_dev == root.st_dev)
+	if (stat(dir, &st)) {
+		parent = strdup(dir);
+		if (!parent || stat(dirname(parent), &st))
+			memset(&st, 0, sizeof(st));
+		free(parent);
+	}
+	if (!st.st_dev || stat("/", &root) || st.st_dev == root.st_dev)
 		return;
 	(void)snprintf(stat_path, n, "/sys/dev/block/%u:%u/stat", major(st.st_dev),
 		       minor(st.st_dev));
@@ -98,9 +118,8 @@ static bool device_bytes(const char *stat_path, uint64_t *read_bytes,
 	(void)fclose(f);
 	if (!ok)
 		return false;
-	*read_bytes =
-		v[2] *
-		512; /* the fields count sectors of 512 bytes, whatever the device's */
+	/* The fields count sectors of 512 bytes, whatever the device's. */
+	*read_bytes = v[2] * 512;
 	*write_bytes = v[6] * 512;
 	return true;
 }
@@ -152,16 +171,16 @@ static void read_all(const struct usage_mark *m, struct usage *u)
 	u->faults_major = (uint64_t)r.ru_majflt;
 	read_io(m, u);
 	sync_counter_read(&u->syncs);
+	perf_group_read(m->perf, &u->perf);
 	u->wall_seconds = (double)clock_monotonic_ns() * 1e-9;
 }
 
-int usage_start(struct usage_mark *m, const char *dir)
+void usage_start(struct usage_mark *m, const char *dir, struct perf_group *perf)
 {
 	memset(m, 0, sizeof(*m));
 	find_device(dir, m->device, sizeof(m->device));
-	m->perf = perf_group_open();
+	m->perf = perf;
 	read_all(m, &m->at_start);
-	return 0;
 }
 
 static uint64_t less(uint64_t after, uint64_t before)
@@ -169,14 +188,24 @@ static uint64_t less(uint64_t after, uint64_t before)
 	return after > before ? after - before : 0;
 }
 
+/* A counter that had not run yet at the start is not in before: it began at 0. */
+static void less_perf(struct perf_values *after, const struct perf_values *before)
+{
+	size_t i, k;
+
+	for (i = 0; i < after->n; i++)
+		for (k = 0; k < before->n; k++)
+			if (!strcmp(after->v[i].name, before->v[k].name))
+				after->v[i].value =
+					less(after->v[i].value, before->v[k].value);
+}
+
 void usage_stop(struct usage_mark *m, struct usage *out)
 {
 	const struct usage *a = &m->at_start;
 
 	read_all(m, out);
-	perf_group_read(m->perf, &out->perf);
-	perf_group_close(m->perf);
-	m->perf = NULL;
+	less_perf(&out->perf, &a->perf);
 	out->wall_seconds -= a->wall_seconds;
 	out->cpu_user_ns = less(out->cpu_user_ns, a->cpu_user_ns);
 	out->cpu_system_ns = less(out->cpu_system_ns, a->cpu_system_ns);

@@ -3,12 +3,13 @@
  * usage.h - what a stretch of work cost this process and its device.
  *
  *	struct usage_mark m;
- *	usage_start(&m, dir); ...work...; usage_stop(&m, &u);
+ *	usage_start(&m, dir, perf); ...work...; usage_stop(&m, &u);
  *
  * Device bytes come from the block device's own statistics when dir lies on a file system
  * of its own (not the root's), else from /proc/self/io, which counts pages as they are
  * dirtied: it does not see the journal, nor that a page overwritten while dirty goes out
- * once. device_source says which.
+ * once. device_source says which. The device does not see yet what the page cache still
+ * holds when the work ends; the stretch in which it is synced gets those bytes.
  */
 #ifndef USAGE_H
 #define USAGE_H
@@ -36,11 +37,13 @@ struct usage_mark {
 	struct perf_group *perf;
 };
 
-int usage_start(struct usage_mark *m, const char *dir);
+/* dir need not exist yet. perf may be NULL; it must outlive the mark. */
+void usage_start(struct usage_mark *m, const char *dir, struct perf_group *perf);
 void usage_stop(struct usage_mark *m, struct usage *out);
 
 uint64_t usage_rss_bytes(void);      /* resident now */
 uint64_t usage_peak_rss_bytes(void); /* VmHWM */
+void usage_reset_peak_rss(void); /* the peak counts from now, where the kernel lets it */
 /* Allocated blocks of the files below dir. */
 uint64_t usage_directory_bytes(const char *dir);
 
