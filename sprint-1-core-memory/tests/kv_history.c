@@ -118,37 +118,29 @@ static bool key_is_known(const struct history *h, struct kv_slice key)
 
 static int make_keys(struct maker *m)
 {
-	unsigned char *bytes = malloc(m->c.key_max + 64);
+	size_t place = m->c.key_max + 32; /* key_new() writes that much at most */
 	struct history *h = m->h;
 	unsigned int tries = 0;
 
 	h->key = calloc(m->c.key_space, sizeof(*h->key));
-	if (!bytes || !h->key)
-		goto no_memory;
+	h->key_memory = calloc(m->c.key_space, place);
+	if (!h->key || !h->key_memory)
+		return -ENOMEM;
 	while (h->n_keys < m->c.key_space) {
+		unsigned char *bytes = h->key_memory + h->n_keys * place;
 		size_t len = key_new(m, bytes);
-		unsigned char *copy;
 
-		if (len < m->key_min)
-			bytes[len++] = 'k'; /* key_min is 0 or 1 for all but the oddest */
-		if (len < m->key_min)
-			memset(bytes + len, 'k', m->key_min - len), len = m->key_min;
+		if (len < m->key_min) {
+			memset(bytes + len, 'k', m->key_min - len);
+			len = m->key_min;
+		}
 		/* A tiny key_max has fewer keys than were asked for: then some are equal. */
 		if (key_is_known(h, kv_slice(bytes, len)) &&
 		    tries++ < 50 * m->c.key_space)
 			continue;
-		copy = malloc(len + 1);
-		if (!copy)
-			goto no_memory;
-		memcpy(copy, bytes, len);
-		h->key[h->n_keys++] = kv_slice(copy, len);
+		h->key[h->n_keys++] = kv_slice(bytes, len);
 	}
-	free(bytes);
 	return 0;
-
-no_memory:
-	free(bytes);
-	return -ENOMEM;
 }
 
 /* ---- steps ---- */
@@ -274,10 +266,7 @@ static void weigh_steps(struct maker *m)
 
 static void history_free(struct history *h)
 {
-	size_t i;
-
-	for (i = 0; i < h->n_keys; i++)
-		free((void *)h->key[i].data);
+	free(h->key_memory);
 	free(h->key);
 	free(h->step);
 	free(h);

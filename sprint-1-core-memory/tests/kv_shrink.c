@@ -210,7 +210,7 @@ static bool try_key(struct shrink *s, size_t i, struct kv_slice simpler)
 
 	s->h->key[i] = simpler;
 	if (still_fails(s)) {
-		/* The old key's memory takes the new bytes: it is never shorter. */
+		/* The old key's place takes the new bytes: it is never shorter. */
 		if (simpler.len)
 			memmove((void *)was.data, simpler.data, simpler.len);
 		s->h->key[i] = kv_slice(was.data, simpler.len);

@@ -55,7 +55,9 @@ struct step {
 
 struct history {
 	uint64_t seed;
-	struct kv_slice *key; /* each of its own memory */
+	struct kv_slice *key;
+	unsigned char
+		*key_memory; /* of all: places of one size, which shrinking reuses */
 	size_t n_keys;
 	struct step *step;
 	size_t n;

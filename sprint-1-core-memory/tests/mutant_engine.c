@@ -103,17 +103,18 @@ static struct mutant_store *store_new(const char *dir, struct kv *inner)
 
 static int make_directory(const char *dir, struct kv_msg *why)
 {
+	const char *slash;
 	struct stat st;
 
 	if (!mkdir(dir, 0777) ||
 	    (errno == EEXIST && !stat(dir, &st) && S_ISDIR(st.st_mode)))
 		return 0;
-	if (errno == ENOENT && is(MAKES_PARENTS)) {
-		char *parent = strdup(dir);
+	slash = strrchr(dir, '/');
+	if (errno == ENOENT && is(MAKES_PARENTS) && slash) {
+		char parent[1024];
 
-		*strrchr(parent, '/') = '\0';
+		snprintf(parent, sizeof(parent), "%.*s", (int)(slash - dir), dir);
 		mkdir(parent, 0777);
-		free(parent);
 		return mkdir(dir, 0777);
 	}
 	return kv_fail(why, -errno, "cannot make the directory %s: make its parent first",
