@@ -19,12 +19,12 @@ enum engine_kind {
 struct engine_info {
 	const char *name;
 	enum engine_kind kind;
-	const struct kv_ops *ops;  /* NULL when the library was not there at build time */
-	const char *package;       /* Debian package that brings it; NULL for ours */
+	const struct kv_ops *ops; /* NULL when the library was not there at build time */
+	const char *package;      /* Debian package that brings it; NULL for ours */
 	const char *(*version)(void); /* of the library in use; NULL when ops is */
-	const char *tuning;        /* sentences: how it is set up here, and why that is fair */
-	uint64_t max_records;      /* 0: any; above it a cell is "not feasible" */
-	const char *infeasible;    /* why, above max_records */
+	const char *tuning;   /* sentences: how it is set up here, and why that is fair */
+	uint64_t max_records; /* 0: any; above it a cell is "not feasible" */
+	const char *infeasible; /* why, above max_records */
 };
 
 const struct engine_info *engines_get(size_t i);          /* NULL past the last */
@@ -34,7 +34,7 @@ const char *engine_kind_name(enum engine_kind kind);
 
 /* Each peer_*.c defines its table; engines.c refers to those that the build found. */
 extern const struct engine_info engine_null, engine_array, engine_sqlite, engine_lmdb,
-	engine_rocksdb, engine_leveldb, engine_wiredtiger, engine_bdb_btree, engine_bdb_hash,
-	engine_tkrzw_hash, engine_tkrzw_tree;
+	engine_rocksdb, engine_leveldb, engine_wiredtiger, engine_bdb_btree,
+	engine_bdb_hash, engine_tkrzw_hash, engine_tkrzw_tree;
 
 #endif /* ENGINES_H */

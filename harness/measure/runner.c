@@ -256,8 +256,7 @@ static int run(struct replicate *r)
 	double most = (double)c->workload.max_execution_seconds;
 	const struct crew_phase phase = {
 		.phase = WORKER_RUN,
-		/* A run by time has no number; YCSB's maxexecutiontime only cuts one. */
-		.ops = c->seconds > 0 || !count ? UINT64_MAX : count,
+		.ops = count ? count : UINT64_MAX,
 		.seconds = c->seconds > 0 ? c->seconds : most,
 		.ops_per_s = c->ops_per_s,
 		.durability = c->durability,

@@ -24,12 +24,12 @@ struct run_config {
 	enum kv_durability durability;
 	uint64_t memory_bytes; /* the budget given to each engine */
 	uint64_t warmup_ops;   /* over all threads, not measured */
-	double seconds;        /* 0: by workload.operation_count */
-	double ops_per_s;      /* 0: closed loop; else open loop at this total rate */
-	bool check_content;    /* compare the final content with the oracle's */
-	bool settle;           /* compact and sync after the run, measured apart */
-	bool use_existing;     /* dir holds a loaded store: no load (kvbench run) */
-	bool load_only;        /* kvbench load */
+	double seconds;   /* ends the run before workload.operation_count; 0: does not */
+	double ops_per_s; /* 0: closed loop; else open loop at this total rate */
+	bool check_content; /* compare the final content with the oracle's */
+	bool settle;        /* compact and sync after the run, measured apart */
+	bool use_existing;  /* dir holds a loaded store: no load (kvbench run) */
+	bool load_only;     /* kvbench load */
 };
 
 /* A second of the run. */

@@ -383,12 +383,12 @@ static size_t ops_needed(const struct run_config *config)
 
 	if (run < config->warmup_ops)
 		run = config->warmup_ops;
-	if (!w->operation_count || config->seconds > 0)
+	if (!w->operation_count)
 		run = UINT64_MAX;
 	if (most < run)
 		most = run;
-	most = most / config->threads + 1;
-	return most < DRAW_AHEAD ? (size_t)most : DRAW_AHEAD;
+	most /= config->threads;
+	return most < DRAW_AHEAD ? (size_t)most + 1 : DRAW_AHEAD;
 }
 
 static int worker_open(struct worker *w, struct crew *c, uint32_t thread)

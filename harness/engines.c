@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * engines.c - the list of engines, in the order in which reports show them: ours, the
+ * baseline, the libraries, the null engine.
+ */
+#include "engines.h"
+
+#include "../sprint-1-core-memory/array_engine.h"
+
+static const char *own_version(void)
+{
+	return "this build";
+}
+
+/* An insert moves half of the array's pairs on average; the load of a YCSB workload, whose
+ * keys come in no order, therefore costs the square of their number. */
+const struct engine_info engine_array = {
+	.name = "array",
+	.kind = ENGINE_BASELINE,
+	.ops = &array_engine,
+	.version = own_version,
+	.tuning =
+		"A sorted array in memory: nothing to tune, nothing on disk, level none "
+		"alone. It is what the simplest thing that works costs.",
+	.max_records = 300000,
+	.infeasible =
+		"a sorted array moves half of its pairs at each insert, so that loading "
+		"this many takes minutes to hours",
+};
+
+static const struct engine_info *const engines[] = {
+	&engine_array,      &engine_sqlite,     &engine_lmdb,      &engine_rocksdb,
+	&engine_leveldb,    &engine_wiredtiger, &engine_bdb_btree, &engine_bdb_hash,
+	&engine_tkrzw_hash, &engine_tkrzw_tree, &engine_null,
+};
+
+const struct engine_info *engines_get(size_t i)
+{
+	return i < sizeof(engines) / sizeof(engines[0]) ? engines[i] : NULL;
+}
+
+const struct engine_info *engines_find(const char *name)
+{
+	const struct engine_info *e;
+	size_t i;
+
+	for (i = 0; (e = engines_get(i)); i++)
+		if (!strcmp(e->name, name))
+			return e;
+	return NULL;
+}
+
+const char *engine_kind_name(enum engine_kind kind)
+{
+	static const char *const name[] = {
+		[ENGINE_OURS] = "ours",
+		[ENGINE_PEER] = "peer",
+		[ENGINE_BASELINE] = "baseline",
+		[ENGINE_NULL] = "null",
+	};
+
+	return name[kind];
+}
