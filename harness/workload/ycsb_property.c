@@ -382,11 +382,15 @@ static int set(struct workload *w, const struct property *p, const char *value,
 {
 	void *at = (char *)w + p->offset;
 	unsigned int choice;
+	int error;
 
 	switch (p->kind) {
 	case U64:
 	case U32:
-		return set_whole(at, p, value, why);
+		error = set_whole(at, p, value, why);
+		if (!error && p->offset == offsetof(struct workload, insert_count))
+			w->insert_count_implied = false;
+		return error;
 	case REAL:
 		return set_real(at, p, value, why);
 	case FLAG:
