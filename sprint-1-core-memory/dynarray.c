@@ -31,7 +31,8 @@ int dynarray_reserve(struct dynarray *a, size_t cap)
 	return 0;
 }
 
-/* Half as much again: n pushes copy at most 3n items, and at most a third lies idle. */
+/* Half as much again: n pushes copy at most 3n items, and about a third lies idle at
+ * worst. The 8 spares small arrays their first few moves. */
 static int grow(struct dynarray *a)
 {
 	size_t more = a->cap / 2 + 8;
@@ -68,6 +69,8 @@ void dynarray_remove(struct dynarray *a, size_t i, size_t count)
 {
 	char *at = dynarray_at(a, i);
 
+	if (!count)
+		return; /* items may be NULL */
 	memmove(at, at + count * a->size, (a->n - i - count) * a->size);
 	a->n -= count;
 }

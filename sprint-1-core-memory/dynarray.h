@@ -27,7 +27,8 @@ void dynarray_free(struct dynarray *a);              /* empty and usable again *
 /* Room for cap items in all. -ENOMEM leaves the array as it was. */
 int dynarray_reserve(struct dynarray *a, size_t cap);
 /* Copies an item (zeros if NULL) to position i, moving those behind it; i <= n. Returns
- * its place, NULL when out of memory and then nothing has changed. */
+ * its place, NULL when out of memory and then nothing has changed. item is not one of the
+ * array's own, which growing may move. */
 void *dynarray_insert(struct dynarray *a, size_t i, const void *item);
 void *dynarray_push(struct dynarray *a, const void *item);
 void dynarray_remove(struct dynarray *a, size_t i, size_t count); /* i + count <= n */
