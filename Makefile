@@ -1,24 +1,28 @@
 # The workbench: every command that a person types. `make help` lists them.
 #
-#   B=release|asan|ubsan|tsan   which build; objects go to $(BUILD)/$(B)/
-#   CC=clang, CROSS=aarch64-linux-gnu-   another compiler
-MAKEFLAGS += --no-builtin-rules
+#   B=release|asan|ubsan|tsan|coverage   which build; objects go to $(BUILD)/$(B)/
+#   CC=clang, CROSS=aarch64-linux-gnu-   another compiler; V=1 shows commands
+MAKEFLAGS += --no-builtin-rules --no-print-directory
 B     ?= release
 BUILD ?= build
 O     := $(BUILD)/$(B)
+ifeq ($(origin CC),default)
 CC    := $(CROSS)gcc
+endif
 AR    := $(CROSS)ar
+Q     := $(if $(V),,@)
 
 # Without contraction into fused operations every machine draws the same streams.
-CFLAGS    := -std=gnu11 -O2 -g -Wall -Wextra -Werror -D_GNU_SOURCE -pthread -ffp-contract=off
-san_asan  := -fsanitize=address,undefined -fno-omit-frame-pointer
-san_ubsan := -fsanitize=undefined -fno-sanitize-recover=all
-san_tsan  := -fsanitize=thread
-CFLAGS    += $(san_$(B)) $(EXTRA_CFLAGS)
-ifneq ($(findstring aarch64,$(shell $(CC) -dumpmachine)),)
-CFLAGS    += -march=armv8-a -moutline-atomics
+CFLAGS       := -std=gnu11 -O2 -g -Wall -Wextra -Werror -D_GNU_SOURCE -pthread -ffp-contract=off
+san_asan     := -fsanitize=address,undefined -fno-omit-frame-pointer
+san_ubsan    := -fsanitize=undefined -fno-sanitize-recover=all
+san_tsan     := -fsanitize=thread
+san_coverage := --coverage
+CFLAGS       += $(san_$(B)) $(EXTRA_CFLAGS)
+ifneq ($(findstring aarch64,$(shell $(CC) -dumpmachine 2>/dev/null)),)
+CFLAGS       += -march=armv8-a -moutline-atomics
 endif
-LDLIBS    := -ljansson -lm
+LDLIBS       := $(EXTRA_LDFLAGS) -ljansson -lm
 
 # Peers: each is built in when its header is there, else left out with a reason.
 have = $(shell echo '\#include <$(1)>' | $(CC) $(EXTRA_CFLAGS) -E - >/dev/null 2>&1 && echo yes)
@@ -36,7 +40,8 @@ $(eval $(call peer,WIREDTIGER,wiredtiger.h,-lwiredtiger))
 $(eval $(call peer,BDB,db.h,-ldb))
 $(eval $(call peer,TKRZW,tkrzw_langc.h,-ltkrzw))
 
-all:
+all: ## build everything, without tests
+tests: ## build everything and the tests
 
 # A sprint: its name, its prefix, the libraries that it may see (its own first).
 define sprint
@@ -44,20 +49,26 @@ include $(1)/sprint.mk
 $(2)_obj := $$($(2)_src:%.c=$(O)/$(1)/%.o)
 $(O)/lib$(2).a: $$($(2)_obj)
 	@rm -f $$@
-	$$(AR) rcs $$@ $$^
+	$$(say)AR $$@
+	$$(Q)$$(AR) rcs $$@ $$^
 $$($(2)_tests:%=$(O)/$(1)/tests/%): $(O)/$(1)/tests/%: $(O)/$(1)/tests/%.o $(test_obj) $(3:%=$(O)/lib%.a)
-	$$(CC) $$(CFLAGS) -o $$@ $$^ -lcmocka -lm
+	$$(say)LD $$@
+	$$(Q)$$(CC) $$(CFLAGS) -o $$@ $$^ $$(EXTRA_LDFLAGS) -lcmocka -lm
 $$($(2)_bench:%=$(O)/$(1)/bench/%): $(O)/$(1)/bench/%: $(O)/$(1)/bench/%.o $(3:%=$(O)/lib%.a)
-	$$(CC) $$(CFLAGS) -o $$@ $$^ -lm
+	$$(say)LD $$@
+	$$(Q)$$(CC) $$(CFLAGS) -o $$@ $$^ $$(EXTRA_LDFLAGS) -lm
 $(1)/all: $(O)/lib$(2).a
-$(1)/test: $$($(2)_tests:%=$(O)/$(1)/tests/%)
-	@for t in $$^; do echo "# $$$$t"; $$(RUNNER) ./$$$$t || exit 1; done
+$(1)/tests: $$($(2)_tests:%=$(O)/$(1)/tests/%)
+$(1)/test: $(1)/tests
+	@harness/tools/run_tests.sh $$($(2)_tests:%=$(O)/$(1)/tests/%)
 $(1)/bench: $$($(2)_bench:%=$(O)/$(1)/bench/%)
 	@for b in $$^; do ./$$$$b || exit 1; done
 all: $(1)/all
-test: $(1)/test
-.PHONY: $(1)/all $(1)/test $(1)/bench
+tests: $(1)/tests
+test_programs += $$($(2)_tests:%=$(O)/$(1)/tests/%)
+.PHONY: $(1)/all $(1)/tests $(1)/test $(1)/bench
 endef
+say = $(if $(V),@:,@echo " ")
 # What every test links: an allocator that counts and fails, and the conformance suite.
 test_obj := $(patsubst %,$(O)/sprint-1-core-memory/%.o,port_fault $(addprefix tests/kv_, \
 	    check check_model conformance conformance_basic conformance_batch conformance_cursor \
@@ -67,25 +78,117 @@ engine_libs := $(O)/libs1.a
 
 include harness/harness.mk
 h_obj := $(h_src:%.c=$(O)/%.o)
+h_test_bin := $(h_tests:%=$(O)/harness/tests/%)
 $(O)/harness/kvbench: $(O)/harness/kvbench.o $(h_obj) $(engine_libs)
-	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
+	$(say)LD $@
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 harness/kvbench: $(O)/harness/kvbench
 	@ln -sf ../$< $@
 all: harness/kvbench
-$(h_tests:%=$(O)/harness/tests/%): %: %.o $(h_obj) $(test_obj) $(engine_libs)
-	$(CC) $(CFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
-harness/test: $(h_tests:%=$(O)/harness/tests/%)
-	@for t in $^; do echo "# $$t"; $(RUNNER) ./$$t || exit 1; done
-test: harness/test
+$(h_test_bin): %: %.o $(h_obj) $(test_obj) $(engine_libs)
+	$(say)LD $@
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
+harness/tests: $(h_test_bin)
+harness/test: harness/tests
+	@harness/tools/run_tests.sh $(h_test_bin)
+tests: harness/tests $(O)/harness/kvbench
+test_programs += $(h_test_bin)
 
-$(O)/%.o: %.c
+# Objects are made anew when the compiler, its flags or the peers found change.
+$(O)/flags: always
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+	@echo '$(CC) $(CFLAGS)' | cmp -s - $@ || echo '$(CC) $(CFLAGS)' > $@
+$(O)/revision: always
+	@mkdir -p $(@D)
+	@git describe --always --dirty 2>/dev/null | cmp -s - $@ || \
+		(git describe --always --dirty 2>/dev/null || true) > $@
+$(O)/harness/measure/fingerprint.o: $(O)/revision
+$(O)/harness/measure/fingerprint.o: DEFINES = '-DKVBENCH_GIT="$(shell cat $(O)/revision)"' \
+	'-DKVBENCH_CFLAGS="$(filter -O% -m% -f% -std%,$(CFLAGS))"'
+$(O)/%.o: %.c $(O)/flags
+	@mkdir -p $(@D)
+	$(say)CC $<
+	$(Q)$(CC) $(CFLAGS) $(DEFINES) -MMD -MP -c -o $@ $<
 
-clean:
+# ---- what people come for ----
+
+# Lists are separated by commas: make bench WORKLOADS=a,c THREADS=1,2 DURABILITY=none,sync
+bench: deps-bench ## measure all engines on YCSB A-F and write a report
+	@$(MAKE) --silent -j2 all
+	@harness/kvbench bench $(bench_options)
+bench_options = $(foreach v,engines workloads records value threads durability profile out,$\
+	$(if $($(call upper,$v)),--$v $($(call upper,$v))))
+upper = $(shell echo $(1) | tr a-z A-Z)
+
+test: deps-test ## build and run all tests
+	@$(MAKE) --silent -j2 tests
+	@$(MAKE) run-tests
+run-tests:
+	@harness/tools/run_tests.sh $(test_programs)
+
+sprint-%: deps-test ## build, test and bench one sprint: make sprint-1
+	@$(MAKE) $(firstword $(wildcard sprint-$*-*))/all $(firstword $(wildcard sprint-$*-*))/test
+	@$(MAKE) $(firstword $(wildcard sprint-$*-*))/bench
+	@echo "Read on in $(firstword $(wildcard sprint-$*-*))/README.md"
+
+# ---- checks ----
+
+asan: deps-test ## tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	@$(MAKE) B=asan --silent -j2 tests
+	@LSAN_OPTIONS=suppressions=harness/tests/lsan.supp:print_suppressions=0 $(MAKE) B=asan run-tests
+ubsan: deps-test ## tests under UndefinedBehaviorSanitizer alone
+	@$(MAKE) B=ubsan --silent -j2 tests
+	@$(MAKE) B=ubsan run-tests
+tsan: deps-test ## tests under ThreadSanitizer
+	@$(MAKE) B=tsan --silent -j2 tests
+	@TSAN_OPTIONS=suppressions=harness/tests/tsan.supp $(MAKE) B=tsan run-tests
+valgrind: deps-valgrind ## tests under Valgrind's memcheck
+	@$(MAKE) --silent -j2 tests
+	@RUNNER="valgrind -q --error-exitcode=9 --leak-check=full --show-leak-kinds=definite,indirect,possible --errors-for-leak-kinds=definite,indirect --suppressions=harness/tests/valgrind.supp" \
+		$(MAKE) run-tests
+test-arm64: deps-arm64 ## cross-build for arm64 and run the tests under qemu-user
+	@harness/tools/test_arm64.sh
+lint: deps-lint ## format, warnings of gcc and clang, analyzers, directions of includes
+	@harness/tools/lint.sh
+coverage: deps-test ## lines that the tests reach, a file a line
+	@$(MAKE) B=coverage --silent -j2 tests
+	@$(MAKE) B=coverage run-tests
+	@harness/tools/coverage.sh $(BUILD)/coverage
+torture: deps-test ## hours of random histories: KV_TORTURE=seconds a test program
+	@$(MAKE) --silent -j2 tests
+	@KV_TORTURE=$${KV_TORTURE:-600} $(MAKE) run-tests
+
+# ---- looking inside: ENGINE=lmdb WORKLOAD=a RECORDS=100000 ----
+
+ENGINE   ?= lmdb
+WORKLOAD ?= a
+run_one   = --engine $(ENGINE) --workload $(WORKLOAD) -p recordcount=$(or $(RECORDS),$(1)) \
+	    -p operationcount=$(or $(RECORDS),$(1))
+perf: deps-perf ## perf stat and a flame graph of ENGINE on WORKLOAD
+	@$(MAKE) --silent -j2 all
+	@harness/tools/perf.sh $(BUILD)/perf $(call run_one,500000)
+massif: deps-valgrind ## the heap of ENGINE on WORKLOAD over time
+	@$(MAKE) --silent -j2 all
+	valgrind --tool=massif --massif-out-file=$(BUILD)/massif.out harness/kvbench run $(call run_one,20000)
+	ms_print $(BUILD)/massif.out | head -60
+cachegrind: deps-valgrind ## simulated caches of ENGINE on WORKLOAD
+	@$(MAKE) --silent -j2 all
+	valgrind --tool=cachegrind --cachegrind-out-file=$(BUILD)/cachegrind.out harness/kvbench run $(call run_one,20000)
+	cg_annotate $(BUILD)/cachegrind.out | head -60
+
+deps-%:
+	@harness/deps.sh $*
+help: ## this list
+	@sed -n 's/^\([a-z0-9%-]*\):.* ## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
+		awk -F'|' '{ printf "  make %-11s %s\n", $$1, $$2 }'
+	@echo "Variables of bench: PROFILE=quick|standard|publish ENGINES= WORKLOADS= RECORDS= VALUE= THREADS= DURABILITY= OUT="
+	@echo "Set-up of packages: DEPS=skip does none, DEPS=required leaves out optional peers"
+clean: ## remove what was built
 	rm -rf $(BUILD) harness/kvbench
 
+.DEFAULT_GOAL := help
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: all test harness/test clean harness/kvbench
+.PHONY: all tests bench test run-tests harness/tests harness/test asan ubsan tsan valgrind test-arm64 lint \
+	coverage torture perf massif cachegrind help clean always harness/kvbench
 -include $(shell find $(O) -name '*.d' 2>/dev/null)

@@ -1,0 +1,75 @@
+#!/bin/sh
+# deps.sh SET - checks that the Debian packages of a set are there; says which it will
+# install, and installs them (by sudo when not root). SET: bench test valgrind perf lint arm64.
+#
+#   DEPS=skip      checks nothing
+#   DEPS=required  leaves optional packages (most peers) alone
+set -eu
+
+[ "${DEPS:-}" = skip ] && exit 0
+
+required="gcc libc6-dev libjansson-dev gnuplot-nox libsqlite3-dev liblmdb-dev"
+peers="librocksdb-dev libleveldb-dev libwiredtiger-dev libdb5.3-dev libtkrzw-dev"
+testing="libcmocka-dev python3-jsonschema"
+case "${1:-bench}" in
+bench) need="$required" like="$peers" ;;
+test) need="$required $testing" like="$peers" ;;
+valgrind) need="$required $testing valgrind libc6-dbg" like="$peers" ;;
+perf) need="$required linux-perf python3" like="$peers" ;;
+lint) need="$required $testing clang clang-format cppcheck binutils" like="$peers" ;;
+arm64) need="$required $testing gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user" like="" ;;
+*)
+	echo "deps.sh: no set \"$1\": bench test valgrind perf lint arm64" >&2
+	exit 2
+	;;
+esac
+[ "${DEPS:-}" = required ] && like=""
+
+if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+	echo "deps.sh: not a Debian system: see to it that these are there: $need $like" >&2
+	exit 0
+fi
+
+installed() {
+	dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null | grep -q '^installed'
+}
+
+missing=""
+for p in $need; do
+	installed "$p" || missing="$missing $p"
+done
+wished=""
+for p in $like; do
+	installed "$p" || wished="$wished $p"
+done
+[ -z "$missing$wished" ] && exit 0
+
+as_root=""
+if [ "$(id -u)" != 0 ]; then
+	if ! command -v sudo >/dev/null; then
+		echo "deps.sh: these packages are missing:$missing$wished" >&2
+		echo "deps.sh: install them as root, or go on without by DEPS=skip" >&2
+		[ -z "$missing" ] && exit 0
+		exit 1
+	fi
+	as_root="sudo"
+fi
+export DEBIAN_FRONTEND=noninteractive
+# shellcheck disable=SC2086
+{
+	echo "deps.sh: apt-get update, to install:$missing$wished" >&2
+	$as_root apt-get update -qq || echo "deps.sh: the package lists could not be updated" >&2
+	# Optional ones that this release does not have cost their feature alone.
+	for p in $wished; do
+		if apt-cache show "$p" >/dev/null 2>&1; then
+			missing="$missing $p"
+		else
+			echo "deps.sh: $p is not to be had here: its engine is left out" >&2
+		fi
+	done
+	[ -z "$missing" ] && exit 0
+	$as_root apt-get install -y -qq --no-install-recommends $missing >/dev/null || {
+		echo "deps.sh: the installation failed. Look at: apt-get install$missing" >&2
+		exit 1
+	}
+}
