@@ -1,0 +1,57 @@
+#!/bin/sh
+# lint.sh - what a machine can say of the sources without running them. Ends with an error
+# when any of its checks found something; each runs even if one before it failed.
+set -u
+bad=0
+step() {
+	printf '%s\n' "-- $1"
+	shift
+	"$@" || {
+		bad=1
+		echo "   failed: $*" | cut -c1-200
+	}
+}
+sources=$(git ls-files '*.c' '*.h')
+programs=$(git ls-files '*.c')
+
+format() {
+	# shellcheck disable=SC2086
+	clang-format --dry-run -Werror $sources
+}
+
+clang_build() {
+	make --silent -j2 CC=clang BUILD=build/clang tests
+}
+
+gcc_analyzer() { # what it says of tests is about their asserts
+	# shellcheck disable=SC2086
+	for c in $(echo "$programs" | tr ' ' '\n' | grep -v /tests/); do
+		case $c in
+		harness/peer_*) continue ;; # libraries' own types confuse it
+		esac
+		gcc -std=gnu11 -O2 -D_GNU_SOURCE -fanalyzer -Wall -Wextra -Werror \
+			-c -o /dev/null "$c" || return 1
+	done
+}
+
+cpp_check() {
+	# shellcheck disable=SC2086
+	cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr \
+		--suppress=missingInclude --error-exitcode=1 -D__GNUC__ -DHAVE_SQLITE -j2 $programs
+}
+
+shell_syntax() {
+	for s in $(git ls-files '*.sh') .ci/run; do
+		sh -n "$s" || return 1
+	done
+}
+
+step "format (clang-format)" format
+step "warnings of clang" clang_build
+step "static analysis of gcc" gcc_analyzer
+step "static analysis of cppcheck" cpp_check
+step "direction of includes" harness/tools/directions.sh
+step "symbols that engines call" harness/tools/symbols.sh
+step "shell syntax" shell_syntax
+[ $bad -eq 0 ] && echo "lint: clean"
+exit $bad
