@@ -61,7 +61,6 @@ static const char style[] =
 	"gap:1rem;margin:.75rem 0}\n"
 	"figure{margin:0;min-width:0}figure svg{width:100%;height:auto;display:block;"
 	"max-width:40rem}\n"
-	"figcaption b{display:block;color:var(--ink)}\n"
 	"details{margin:.5rem 0}summary{cursor:pointer;font-weight:600}\n"
 	"@media(max-width:40rem){body{padding:.75rem}th,td{padding:.25rem .4rem}}\n"
 	"@media print{.scroll{overflow:visible}h2{break-after:avoid}figure{break-inside:avoid}}\n";
@@ -253,16 +252,17 @@ static void html_gallery(struct page *p, bool begin)
 	text_add(&p->out, begin ? "<div class=\"gallery\">\n" : "</div>\n");
 }
 
+/* The title stands in the picture. */
 static void html_picture(struct page *p, const struct picture *pic)
 {
 	text_add(&p->out, "<figure>");
 	text_add_bytes(&p->out, pic->svg, pic->svg_len);
-	text_add(&p->out, "<figcaption><b>");
-	add_escaped(&p->out, pic->title);
-	text_add(&p->out, "</b>");
-	if (pic->caption)
+	if (pic->caption) {
+		text_add(&p->out, "<figcaption>");
 		add_escaped(&p->out, pic->caption);
-	text_add(&p->out, "</figcaption></figure>\n");
+		text_add(&p->out, "</figcaption>");
+	}
+	text_add(&p->out, "</figure>\n");
 }
 
 static void html_fold(struct page *p, const char *summary)
