@@ -244,14 +244,26 @@ static DBT probe_dbt(struct bdb_cursor *cur)
 	return k;
 }
 
+/* The same, but what comes out is the library's: if data changed, it is for free(). */
+static DBT malloc_dbt(const struct bdb_cursor *cur)
+{
+	return (DBT){ .data = cur->probe.data,
+		      .size = (u_int32_t)cur->probe.len,
+		      .flags = DB_DBT_MALLOC };
+}
+
+/* Beside the chunk the library gives the key of its first pair, into memory of its own:
+ * were that probe, a longer key would look like a chunk too small. */
 static int chunk_fill(struct bdb_cursor *cur, DBC *dbc, u_int32_t from)
 {
 	int rc = chunk_reserve(cur, cur->next_bytes);
 
 	while (!rc) {
-		DBT k = probe_dbt(cur), v = chunk_dbt(cur);
+		DBT k = malloc_dbt(cur), v = chunk_dbt(cur);
 
 		rc = dbc->get(dbc, &k, &v, from | DB_MULTIPLE_KEY);
+		if (k.data != cur->probe.data)
+			free(k.data);
 		if (rc != DB_BUFFER_SMALL) {
 			if (!rc)
 				DB_MULTIPLE_INIT(cur->chunk_at, &v);
@@ -399,20 +411,17 @@ static int pair_read(struct bdb_cursor *cur, DBC *dbc, u_int32_t how)
 	}
 }
 
-/* The last pair, or the last before probe. The library gives the first key from probe on
- * in memory of its own, which may be longer than probe. */
+/* The last pair, or the last before probe. */
 static int pair_before(struct bdb_cursor *cur, DBC *dbc, bool last)
 {
 	DBT none = { .flags = DB_DBT_USERMEM | DB_DBT_PARTIAL };
-	DBT k = { .data = cur->probe.data,
-		  .size = (u_int32_t)cur->probe.len,
-		  .flags = DB_DBT_MALLOC };
+	DBT k = malloc_dbt(cur);
 	int rc;
 
 	if (last)
 		return pair_read(cur, dbc, DB_LAST);
 	rc = dbc->get(dbc, &k, &none, DB_SET_RANGE);
-	if (!rc)
+	if (k.data != cur->probe.data)
 		free(k.data);
 	if (rc && rc != DB_NOTFOUND)
 		return rc;
