@@ -5,6 +5,7 @@
 #include "doc.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,15 +13,9 @@
 
 static char *format_new(const char *fmt, va_list args)
 {
-	struct text t = { 0 };
 	char *s;
 
-	text_vprintf(&t, fmt, args);
-	text_string(&t);
-	s = t.failed ? NULL : t.buf.data;
-	if (!s)
-		text_free(&t);
-	return s;
+	return vasprintf(&s, fmt, args) < 0 ? NULL : s;
 }
 
 /* Room for one more of n things of a size; doubles at powers of two. */

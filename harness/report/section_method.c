@@ -99,7 +99,7 @@ static void add_options(const json_t *engine, struct text *out)
 
 void section_engines(struct report *r)
 {
-	struct table t = { .id = "engines", .words = true };
+	struct table t = { .words = true };
 	size_t i;
 
 	doc_heading(&r->doc, 2, "engines", "How each engine was set up");
@@ -178,7 +178,7 @@ void section_machine(struct report *r)
 {
 	const json_t *machine = json_object_get(r->grid.set, "fingerprint"), *value;
 	const json_t *settings = json_object_get(r->grid.set, "settings");
-	struct table t = { .id = "fingerprint", .words = true };
+	struct table t = { .words = true };
 	const char *name;
 
 	doc_heading(&r->doc, 2, "machine", "Machine and method");
