@@ -8,7 +8,7 @@ set -eu
 
 [ "${DEPS:-}" = skip ] && exit 0
 
-required="gcc libc6-dev libjansson-dev gnuplot-nox libsqlite3-dev liblmdb-dev"
+required="gcc libc6-dev libjansson-dev libxxhash-dev gnuplot-nox libsqlite3-dev liblmdb-dev"
 peers="librocksdb-dev libleveldb-dev libwiredtiger-dev libdb5.3-dev libtkrzw-dev"
 testing="libcmocka-dev python3-jsonschema"
 case "${1:-bench}" in

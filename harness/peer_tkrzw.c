@@ -153,12 +153,18 @@ static int tkrzw_cursor_next(struct kv_cursor *c)
 					   : tkrzw_dbm_iter_next(cur->it));
 }
 
+/* No key is greater. tkrzw_dbm_iter_last() will not do: after a reopen Tkrzw 1.0.25 takes
+ * the first leaf for the last one, while a search goes down the tree. */
+static const char greatest_key[KV_KEY_MAX] = { [0 ... KV_KEY_MAX - 1] = (char)0xff };
+
 static int tkrzw_cursor_prev(struct kv_cursor *c)
 {
 	struct tkrzw_cursor *cur = container_of(c, struct tkrzw_cursor, c);
 
-	return take_pair(cur, cur->outside ? tkrzw_dbm_iter_last(cur->it)
-					   : tkrzw_dbm_iter_previous(cur->it));
+	return take_pair(
+		cur, cur->outside ? tkrzw_dbm_iter_jump_lower(cur->it, greatest_key,
+							      sizeof(greatest_key), true)
+				  : tkrzw_dbm_iter_previous(cur->it));
 }
 
 static int tkrzw_cursor_seek(struct kv_cursor *c, struct kv_slice key)

@@ -337,17 +337,28 @@ static int cursor_pair(struct wiredtiger_cursor *cur, int rc)
 	return 0;
 }
 
+/* WiredTiger knows no empty key, so the first pair is the first >= "". */
+static int cursor_search(WT_CURSOR *c, struct kv_slice key)
+{
+	WT_ITEM item = to_item(key);
+	int rc, exact;
+
+	if (!key.len) {
+		rc = c->reset(c);
+		return rc ? rc : c->next(c);
+	}
+	c->set_key(c, &item);
+	rc = c->search_near(c, &exact);
+	return rc || exact >= 0 ? rc : c->next(c);
+}
+
 static int wiredtiger_seek(struct kv_cursor *c, struct kv_slice key)
 {
 	struct wiredtiger_cursor *cur = container_of(c, struct wiredtiger_cursor, c);
-	WT_ITEM item = to_item(key);
-	int rc, exact, error;
+	int rc, error;
 
 	snap_lock(cur->snap);
-	cur->wt->set_key(cur->wt, &item);
-	rc = cur->wt->search_near(cur->wt, &exact);
-	if (!rc && exact < 0)
-		rc = cur->wt->next(cur->wt);
+	rc = cursor_search(cur->wt, key);
 	error = cursor_pair(cur, rc);
 	snap_unlock(cur->snap);
 	return error;
@@ -579,6 +590,8 @@ static int wiredtiger_close(struct kv *kv)
 static int connection_open(struct wiredtiger_store *s, const uint64_t *opt)
 {
 	static const char *const compressor[] = { "none", "snappy" };
+	/* WiredTiger keeps each compressor in a library beside its own. */
+	static const char *const extensions[] = { "", "libwiredtiger_snappy.so" };
 	char config[1024];
 	WT_SESSION *session;
 	int rc;
@@ -587,12 +600,13 @@ static int connection_open(struct wiredtiger_store *s, const uint64_t *opt)
 	snprintf(
 		config, sizeof(config),
 		"create,cache_size=%llu,session_max=%d,statistics=(fast),"
+		"extensions=[%s],"
 		"log=(enabled,file_max=64MB,prealloc=false),"
 		"transaction_sync=(enabled,method=%s),checkpoint=(wait=60,log_size=%llu),"
 		"eviction=(threads_min=1,threads_max=4),"
 		"eviction_dirty_target=30,eviction_dirty_trigger=60",
 		(unsigned long long)opt[PEER_MEMORY_BYTES], SESSIONS_MAX,
-		s->commit_syncs ? "fsync" : "none",
+		extensions[opt[OPT_COMPRESSION]], s->commit_syncs ? "fsync" : "none",
 		(unsigned long long)opt[OPT_CHECKPOINT_BYTES]);
 	rc = wiredtiger_open(s->dir, &s->events, config, &s->connection);
 	if (rc)
@@ -655,6 +669,7 @@ static const struct kv_ops wiredtiger_ops = {
 	.caps = KV_CAP_CURSOR | KV_CAP_ORDERED | KV_CAP_SNAPSHOT | KV_CAP_BATCH |
 		KV_CAP_PERSISTENT | KV_CAP_DURABLE | KV_CAP_CRASH_SAFE | KV_CAP_BACKUP,
 	.opts = wiredtiger_opts,
+	.key_min = 1,
 	.open = wiredtiger_store_open,
 	.close = wiredtiger_close,
 	.get = wiredtiger_get,

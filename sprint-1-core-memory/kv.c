@@ -326,12 +326,15 @@ static int multi_get_loop(struct kv *kv, struct kv_snapshot *snap, size_t n,
 int kv_multi_get(struct kv *kv, struct kv_snapshot *snap, size_t n,
 		 const struct kv_slice *key, struct kv_buf *value, int *error)
 {
+	bool fit = true;
 	size_t i;
 
-	for (i = 0; i < n && key_fits(kv, key[i]); i++)
+	for (i = 0; i < n; i++) {
 		value[i].len = 0;
+		fit = fit && key_fits(kv, key[i]);
+	}
 	/* The loop gives each key that does not fit its own -EINVAL. */
-	if (i < n || !kv->ops->multi_get)
+	if (!fit || !kv->ops->multi_get)
 		return multi_get_loop(kv, snap, n, key, value, error);
 	return kv->ops->multi_get(kv, snap, n, key, value, error);
 }

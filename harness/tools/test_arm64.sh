@@ -1,7 +1,7 @@
 #!/bin/sh
 # test_arm64.sh - cross-builds for arm64 and runs the tests under qemu-user.
 #
-# The few arm64 libraries that tests link (jansson, cmocka, SQLite, LMDB) are downloaded as
+# The few arm64 libraries that tests link (jansson, xxHash, cmocka, SQLite, LMDB) are downloaded as
 # packages and unpacked below build/, with package lists of their own: nothing of the
 # machine's set-up changes. Where the machine is arm64, this is `make test`.
 set -eu
@@ -9,7 +9,7 @@ if [ "$(uname -m)" = aarch64 ]; then
 	exec make test
 fi
 root=$PWD/build/arm64/root
-packages="libjansson4 libjansson-dev libcmocka0 libcmocka-dev libsqlite3-0 libsqlite3-dev liblmdb0 liblmdb-dev"
+packages="libjansson4 libjansson-dev libxxhash-dev libcmocka0 libcmocka-dev libsqlite3-0 libsqlite3-dev liblmdb0 liblmdb-dev"
 
 fetch() {
 	state=$PWD/build/arm64/apt
