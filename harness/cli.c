@@ -32,6 +32,16 @@ int cli_list_add(struct cli_list *l, const char *item)
 	return 0;
 }
 
+bool cli_list_has(const struct cli_list *l, const char *name)
+{
+	size_t n = strlen(name), i;
+
+	for (i = 0; i < l->n; i++)
+		if (!strncmp(l->item[i], name, n) && l->item[i][n] == '=')
+			return true;
+	return false;
+}
+
 void cli_list_free(struct cli_list *l)
 {
 	while (l->n)

@@ -45,7 +45,8 @@ enum { CLI_OK, CLI_DONE, CLI_USAGE };
 int cli_parse(const struct cli_command *c, int argc, char **argv, int *rest);
 void cli_help(const struct cli_command *c);
 
-int cli_list_add(struct cli_list *l, const char *item); /* copies it */
+int cli_list_add(struct cli_list *l, const char *item);        /* copies it */
+bool cli_list_has(const struct cli_list *l, const char *name); /* a name=value item */
 void cli_list_free(struct cli_list *l);
 
 /* Digits with an optional k, m or g (thousands, or powers of 1024 if binary). */

@@ -50,8 +50,10 @@ static int read_workload(const struct run *r, struct workload *w, struct kv_msg 
 	}
 	if (r->ops)
 		w->operation_count = r->ops;
-	if (r->seconds > 0 && !r->ops)
+	else if (r->seconds > 0)
 		w->operation_count = 0;
+	else if (!file && !cli_list_has(&r->properties, "operationcount"))
+		w->operation_count = w->record_count;
 	if (r->seed || !w->seed)
 		w->seed = r->seed ? r->seed : 1;
 	return workload_check(w, why);
@@ -293,7 +295,8 @@ static int run_or_load(struct run *r, const char *name, const char *summary, int
 		  "a property over the workload's" },
 		{ "records", 0, CLI_COUNT, &r->records, "N", "records loaded" },
 		{ "value", 0, CLI_BYTES, &r->value, "B", "bytes in a value (one field)" },
-		{ "ops", 0, CLI_COUNT, &r->ops, "N", "operations of the run" },
+		{ "ops", 0, CLI_COUNT, &r->ops, "N",
+		  "operations of the run; default: as many as records" },
 		{ "seconds", 0, CLI_REAL, &r->seconds, "S", "the run ends after this" },
 		{ "rate", 0, CLI_REAL, &r->rate, "N", "open loop: operations a second" },
 		{ "threads", 't', CLI_COUNT, &r->threads, "N", "client threads" },

@@ -124,17 +124,6 @@ static int read_workload(const struct plan_request *r, const char *name,
 	return error;
 }
 
-static bool property_given(const struct plan_request *r, const char *name)
-{
-	size_t n = strlen(name), i;
-
-	for (i = 0; i < r->properties.n; i++)
-		if (!strncmp(r->properties.item[i], name, n) &&
-		    r->properties.item[i][n] == '=')
-			return true;
-	return false;
-}
-
 /* From the lists, else from the file or a -p, else from the profile. */
 static int set_size(const struct plan_request *r, const char *records, const char *value,
 		    struct workload *w, struct kv_msg *why)
@@ -149,7 +138,7 @@ static int set_size(const struct plan_request *r, const char *records, const cha
 				       records);
 		w->record_count = n;
 		w->insert_count = 0;
-	} else if (!file && !property_given(r, "recordcount")) {
+	} else if (!file && !cli_list_has(&r->properties, "recordcount")) {
 		w->record_count = r->profile->records;
 		w->insert_count = 0;
 	}
@@ -159,14 +148,14 @@ static int set_size(const struct plan_request *r, const char *records, const cha
 				       value);
 		w->field_count = 1;
 		w->field_length = (uint32_t)n;
-	} else if (!file && !property_given(r, "fieldlength") &&
-		   !property_given(r, "fieldcount")) {
+	} else if (!file && !cli_list_has(&r->properties, "fieldlength") &&
+		   !cli_list_has(&r->properties, "fieldcount")) {
 		w->field_count = 1;
 		w->field_length = 100;
 	}
 	if (r->ops)
 		w->operation_count = r->ops;
-	else if (!file && !property_given(r, "operationcount"))
+	else if (!file && !cli_list_has(&r->properties, "operationcount"))
 		w->operation_count = w->record_count > r->profile->ops ? w->record_count
 								       : r->profile->ops;
 	return 0;
