@@ -153,18 +153,54 @@ static int tkrzw_cursor_next(struct kv_cursor *c)
 					   : tkrzw_dbm_iter_next(cur->it));
 }
 
-/* No key is greater. tkrzw_dbm_iter_last() will not do: after a reopen Tkrzw 1.0.25 takes
- * the first leaf for the last one, while a search goes down the tree. */
+/* No key is greater. */
 static const char greatest_key[KV_KEY_MAX] = { [0 ... KV_KEY_MAX - 1] = (char)0xff };
 
+/*
+ * The last pair. Tkrzw 1.0.25 forgets at a reopen which leaf is the last, so that
+ * tkrzw_dbm_iter_last() and _jump_lower() lead astray. A search goes down the tree, and a
+ * step back from beyond all keys leads before the last leaf: from there it is a leaf's
+ * walk to the end.
+ */
+static int take_last(struct tkrzw_cursor *cur)
+{
+	bool ok = tkrzw_dbm_iter_jump(cur->it, greatest_key, sizeof(greatest_key));
+	char *last = NULL, *key;
+	int32_t len, last_len = 0;
+
+	if (ok && !tkrzw_dbm_iter_previous(cur->it))
+		ok = tkrzw_dbm_iter_first(cur->it);
+	if (!ok)
+		return take_pair(cur, false);
+	key = tkrzw_dbm_iter_get_key(cur->it, &len);
+	if (!key && tkrzw_dbm_iter_first(cur->it)) /* there is but one leaf */
+		key = tkrzw_dbm_iter_get_key(cur->it, &len);
+	for (; key; key = tkrzw_dbm_iter_get_key(cur->it, &len)) {
+		free(last);
+		last = key;
+		last_len = len;
+		if (!tkrzw_dbm_iter_next(cur->it))
+			break;
+	}
+	if (!last)
+		return take_pair(cur, false);
+	ok = tkrzw_dbm_iter_jump(cur->it, last, last_len);
+	free(last);
+	return take_pair(cur, ok);
+}
+
+/* Where another has deleted the pair, asking for its key leads to the next one, without
+ * which Tkrzw's step back would leave out the rest of the leaf. */
 static int tkrzw_cursor_prev(struct kv_cursor *c)
 {
 	struct tkrzw_cursor *cur = container_of(c, struct tkrzw_cursor, c);
+	int32_t len;
+	char *key = cur->outside ? NULL : tkrzw_dbm_iter_get_key(cur->it, &len);
 
-	return take_pair(
-		cur, cur->outside ? tkrzw_dbm_iter_jump_lower(cur->it, greatest_key,
-							      sizeof(greatest_key), true)
-				  : tkrzw_dbm_iter_previous(cur->it));
+	if (!key)
+		return take_last(cur);
+	free(key);
+	return take_pair(cur, tkrzw_dbm_iter_previous(cur->it));
 }
 
 static int tkrzw_cursor_seek(struct kv_cursor *c, struct kv_slice key)

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * peer_fixture.h - what the tests of the libraries' adapters share: a scratch directory,
+ * and a test made for each peer that this build has.
+ *
+ * Included once a program, before anything else: cmocka.h wants its own headers first.
+ */
+#ifndef PEER_FIXTURE_H
+#define PEER_FIXTURE_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "../engines.h"
+
+#include <ftw.h>
+#include <unistd.h>
+
+enum { PEER_TESTS_MAX = 256, PEER_PATH = 128 };
+
+/* Small enough for a test, above what any library calls too little. */
+#define PEER_MEMORY "memory_bytes=16m"
+
+static char peer_scratch[PEER_PATH / 2];
+
+static int peer_remove_one(const char *path, const struct stat *st, int type,
+			   struct FTW *ftw)
+{
+	(void)st, (void)type, (void)ftw;
+	return remove(path);
+}
+
+static void peer_remove_store(const char *dir)
+{
+	(void)nftw(dir, peer_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* For cmocka_run_group_tests(). */
+static int peer_make_scratch(void **state)
+{
+	const char *tmp = getenv("TMPDIR");
+
+	(void)state;
+	(void)snprintf(peer_scratch, sizeof(peer_scratch), "%.40s/peers-XXXXXX",
+		       tmp ? tmp : "/tmp");
+	return mkdtemp(peer_scratch) ? 0 : -1;
+}
+
+static int peer_drop_scratch(void **state)
+{
+	(void)state;
+	peer_remove_store(peer_scratch);
+	return 0;
+}
+
+/* The name of a directory in the scratch that is not there; out of PEER_PATH bytes. */
+static inline const char *peer_new_dir(char *out)
+{
+	static unsigned int made;
+
+	(void)snprintf(out, PEER_PATH, "%s/store-%u", peer_scratch, made++);
+	return out;
+}
+
+static inline struct kv *peer_open(const struct engine_info *e, const char *dir,
+				   const char *options)
+{
+	struct kv_msg why = { "" };
+	struct kv *kv = NULL;
+	int error = kv_open(e->ops, NULL, dir, options, &kv, &why);
+
+	if (error)
+		fail_msg("%s: open of %s with %s: %s: %s", e->name, dir,
+			 options ? options : "defaults", strerror(-error), why.text);
+	return kv;
+}
+
+static inline const struct engine_info *peer_of(void **state)
+{
+	return *state;
+}
+
+/* ---- the list of tests ---- */
+
+struct peer_tests {
+	struct CMUnitTest test[PEER_TESTS_MAX];
+	char name[PEER_TESTS_MAX][96];
+	size_t n;
+};
+
+/* Adds the test "test_WHAT[ENGINE]" of each peer that is built in and has these caps. */
+static inline void peer_tests_add(struct peer_tests *t, const char *what,
+				  CMUnitTestFunction fn, unsigned int caps)
+{
+	const struct engine_info *e;
+	size_t i;
+
+	for (i = 0; (e = engines_get(i)); i++) {
+		if (e->kind != ENGINE_PEER || !e->ops || (e->ops->caps & caps) != caps)
+			continue;
+		if (t->n == PEER_TESTS_MAX)
+			abort();
+		(void)snprintf(t->name[t->n], sizeof(t->name[0]), "test_%s[%s]", what,
+			       e->name);
+		t->test[t->n] = (struct CMUnitTest){ .name = t->name[t->n],
+						     .test_func = fn,
+						     .initial_state = (void *)e };
+		t->n++;
+	}
+}
+
+/* One test that is of no single peer. */
+static inline void peer_tests_add_one(struct peer_tests *t, const char *name,
+				      CMUnitTestFunction fn)
+{
+	if (t->n == PEER_TESTS_MAX)
+		abort();
+	t->test[t->n++] = (struct CMUnitTest){ .name = name, .test_func = fn };
+}
+
+/* What main() returns. */
+static inline int peer_tests_run(const char *group, struct peer_tests *t)
+{
+	return _cmocka_run_group_tests(group, t->test, t->n, peer_make_scratch,
+				       peer_drop_scratch);
+}
+
+#endif /* PEER_FIXTURE_H */
