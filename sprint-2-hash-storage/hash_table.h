@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0 */
+/*
+ * hash_table.h - a table of fixed capacity that finds a 48-bit address by a 64-bit hash.
+ *
+ * Five collision strategies behind one small interface. A table holds no keys: an entry is
+ * a tag of the hash and an address, and the caller's match function reads the key at the
+ * address, which a wrong tag almost always spares it. Growth is not a table's affair: the
+ * index (hash_index.h) splits a full table into two.
+ *
+ * A hash is used in three parts, so that none repeats what another has already told:
+ *
+ *   bits 63..48   the index's, which chooses the table by them; kept beside the entry, for
+ *                 the split, so that no key is read for it
+ *   bits 47..32   the tag, in the entry
+ *   bits 31..0    where in the table
+ *
+ * Threads: one writer at a time; readers (find, candidates, line) at any time without a
+ * lock, as hash_index.h wraps them in a version check: a reader beside a writer may miss
+ * an entry that is there, meet one twice or meet one that is gone, but its work is
+ * bounded and every address that it meets was in the table. What the writer did before an
+ * insert or replace is seen by who finds that address. Every load of an entry is an atomic
+ * one; a SIMD probe's finds are loaded again.
+ */
+#ifndef HASH_TABLE_H
+#define HASH_TABLE_H
+
+#include "../sprint-1-core-memory/port.h"
+
+#define HASH_ADDRESS_BITS 48
+#define HASH_ADDRESS_MAX \
+	((1ull << HASH_ADDRESS_BITS) - 2) /* all ones is not an address */
+
+enum { HASH_TABLE_MIN = 16, HASH_TABLE_MAX = 65536 }; /* capacities */
+
+struct hash_table { /* a strategy's own struct begins with this */
+	const struct hash_table_ops *ops;
+	size_t bytes;      /* of memory, all of it */
+	uint32_t capacity; /* entries that fit */
+	uint32_t count;    /* entries in it; the writer's */
+};
+
+/* True when the key at address is the one that is looked for. */
+typedef bool hash_match_fn(void *arg, uint64_t address);
+
+struct hash_entry {
+	/* Stands for the hash that it was inserted with: bits 63..48 are the same, and
+	 * every table of this strategy and capacity treats both alike. */
+	uint64_t hash;
+	uint64_t address;
+};
+
+struct hash_table_ops {
+	const char *name; /* "chaining", "linear", "robin-hood", "cuckoo", "swiss" */
+
+	/* capacity is a power of two, HASH_TABLE_MIN .. HASH_TABLE_MAX, else -EINVAL;
+	 * -ENOMEM. The table is the caller's until free, which nobody may look into then. */
+	int (*create)(uint32_t capacity, struct hash_table **out);
+	void (*free)(struct hash_table *t); /* t may be NULL */
+
+	/* The address whose tag fits and that matches; false when there is none, and then
+	 * *address is of no meaning. probes, unless NULL, is raised by the entries (chaining,
+	 * linear, robin hood) or groups of them (cuckoo, swiss) looked at. */
+	bool (*find)(const struct hash_table *t, uint64_t hash, hash_match_fn *match,
+		     void *arg, uint64_t *address, uint32_t *probes);
+	/* Like find, but of tags alone: the candidates, at most n. For batched look-ups that
+	 * prefetch records before they compare keys. */
+	size_t (*candidates)(const struct hash_table *t, uint64_t hash, uint64_t *address,
+			     size_t n);
+	/* The memory that find will touch first. */
+	const void *(*line)(const struct hash_table *t, uint64_t hash);
+
+	/* The key is not in it. -ENOSPC when it cannot be placed, nothing changed: the
+	 * caller splits. That is at capacity, or before it where too many hashes want the
+	 * same place. */
+	int (*insert)(struct hash_table *t, uint64_t hash, uint64_t address);
+	/* Changes the entry that has exactly this address; false when there is none. */
+	bool (*replace)(struct hash_table *t, uint64_t hash, uint64_t from, uint64_t to);
+	bool (*remove)(struct hash_table *t, uint64_t hash, uint64_t address);
+
+	/* Every entry, in no order; *cursor starts at 0; false past the last. The writer's;
+	 * a change ends the walk. */
+	bool (*next)(const struct hash_table *t, uint32_t *cursor,
+		     struct hash_entry *entry);
+	size_t (*memory)(const struct hash_table *t); /* bytes, all of it */
+};
+
+extern const struct hash_table_ops hash_table_chaining, hash_table_linear,
+	hash_table_robin_hood, hash_table_cuckoo, hash_table_swiss;
+
+/* The strategy by its name; NULL when there is none. i-th: NULL past the last. */
+const struct hash_table_ops *hash_table_find(const char *name);
+const struct hash_table_ops *hash_table_get(size_t i);
+
+#endif /* HASH_TABLE_H */
