@@ -403,6 +403,8 @@ static const struct {
 	{ "any=1 ", ANY_WHY("1 ") },
 	{ "any=1kk", ANY_WHY("1kk") },
 	{ "any=1t", ANY_WHY("1t") },
+	{ "any=1:", ANY_WHY("1:") },
+	{ "any=1/", ANY_WHY("1/") },
 	{ "any=0x10", ANY_WHY("0x10") },
 	{ "any=1.5k", ANY_WHY("1.5k") },
 	{ "any=1=2", ANY_WHY("1=2") },
