@@ -31,9 +31,7 @@ struct run {
 
 static int read_workload(const struct run *r, struct workload *w, struct kv_msg *why)
 {
-	bool file = strchr(r->workload, '/') || !access(r->workload, R_OK);
-	int error = file ? workload_read_file(r->workload, w, why)
-			 : workload_preset(r->workload, w, why);
+	int error = workload_find(r->workload, w, why);
 	size_t i;
 
 	for (i = 0; !error && i < r->properties.n; i++)
@@ -52,7 +50,7 @@ static int read_workload(const struct run *r, struct workload *w, struct kv_msg 
 		w->operation_count = r->ops;
 	else if (r->seconds > 0)
 		w->operation_count = 0;
-	else if (!file && !cli_list_has(&r->properties, "operationcount"))
+	else if (!w->from_file && !cli_list_has(&r->properties, "operationcount"))
 		w->operation_count = w->record_count;
 	if (r->seed || !w->seed)
 		w->seed = r->seed ? r->seed : 1;

@@ -114,10 +114,8 @@ static int choose_base(const struct plan_request *r, struct plan *p, struct kv_m
 static int read_workload(const struct plan_request *r, const char *name,
 			 struct workload *w, struct kv_msg *why)
 {
-	bool file = strchr(name, '/') || !access(name, R_OK);
+	int error = workload_find(name, w, why);
 	size_t i;
-	int error =
-		file ? workload_read_file(name, w, why) : workload_preset(name, w, why);
 
 	for (i = 0; !error && i < r->properties.n; i++)
 		error = workload_set(w, r->properties.item[i], why);
@@ -128,8 +126,6 @@ static int read_workload(const struct plan_request *r, const char *name,
 static int set_size(const struct plan_request *r, const char *records, const char *value,
 		    struct workload *w, struct kv_msg *why)
 {
-	bool file = w->summary[0] ==
-		    'f'; /* "from NAME": read from a file, which has its own */
 	uint64_t n;
 
 	if (records) {
@@ -138,7 +134,7 @@ static int set_size(const struct plan_request *r, const char *records, const cha
 				       records);
 		w->record_count = n;
 		w->insert_count = 0;
-	} else if (!file && !cli_list_has(&r->properties, "recordcount")) {
+	} else if (!w->from_file && !cli_list_has(&r->properties, "recordcount")) {
 		w->record_count = r->profile->records;
 		w->insert_count = 0;
 	}
@@ -148,14 +144,14 @@ static int set_size(const struct plan_request *r, const char *records, const cha
 				       value);
 		w->field_count = 1;
 		w->field_length = (uint32_t)n;
-	} else if (!file && !cli_list_has(&r->properties, "fieldlength") &&
+	} else if (!w->from_file && !cli_list_has(&r->properties, "fieldlength") &&
 		   !cli_list_has(&r->properties, "fieldcount")) {
 		w->field_count = 1;
 		w->field_length = 100;
 	}
 	if (r->ops)
 		w->operation_count = r->ops;
-	else if (!file && !cli_list_has(&r->properties, "operationcount"))
+	else if (!w->from_file && !cli_list_has(&r->properties, "operationcount"))
 		w->operation_count = w->record_count > r->profile->ops ? w->record_count
 								       : r->profile->ops;
 	return 0;

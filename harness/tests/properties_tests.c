@@ -699,6 +699,40 @@ static int no_memory_is_left(void **state)
 	return port_fault_live() != 0;
 }
 
+static void write_lines(const char *path, const char *lines)
+{
+	FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	assert_true(fputs(lines, f) >= 0);
+	assert_int_equal(fclose(f), 0);
+}
+
+static void test_name_is_a_preset_before_it_is_a_file(void **state)
+{
+	char directory[] = "/tmp/properties-tests-XXXXXX", here[1024];
+	struct kv_msg why = { "" };
+	struct workload w;
+
+	(void)state;
+	assert_non_null(getcwd(here, sizeof(here)));
+	assert_non_null(mkdtemp(directory));
+	assert_int_equal(chdir(directory), 0);
+	write_lines("a", "recordcount=7\n");
+	write_lines("mine", "recordcount=8\n");
+	assert_int_equal(workload_find("a", &w, &why), 0);
+	assert_false(w.from_file);
+	assert_int_equal(workload_find("./a", &w, &why), 0);
+	assert_true(w.from_file);
+	assert_int_equal(w.record_count, 7);
+	assert_int_equal(workload_find("mine", &w, &why), 0);
+	assert_int_equal(w.record_count, 8);
+	assert_int_equal(workload_find("yours", &w, &why), -EINVAL);
+	assert_int_equal(unlink("a") | unlink("mine"), 0);
+	assert_int_equal(chdir(here), 0);
+	assert_int_equal(rmdir(directory), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -726,6 +760,7 @@ int main(void)
 		cmocka_unit_test(test_last_check_finds_contradictions),
 		cmocka_unit_test(test_implied_insert_count_follows_later_changes),
 		cmocka_unit_test(test_name_distance),
+		cmocka_unit_test(test_name_is_a_preset_before_it_is_a_file),
 	};
 
 	return cmocka_run_group_tests_name("properties", tests, NULL, no_memory_is_left);

@@ -4,6 +4,8 @@
  */
 #include "workload.h"
 
+#include <unistd.h>
+
 #include "properties.h"
 #include "ycsb_property.h"
 
@@ -149,12 +151,23 @@ int workload_read_file(const char *path, struct workload *w, struct kv_msg *why)
 	(void)snprintf(w->name, sizeof(w->name), "%.*s", (int)sizeof(w->name) - 1,
 		       base ? base + 1 : path);
 	(void)snprintf(w->summary, sizeof(w->summary), "property file %s", w->name);
+	w->from_file = true;
 	/* The class first: of another class's file every property would look misspelt. */
 	error = properties_read(path, read_property, &r, why);
 	if (error)
 		return error;
 	r.class_only = false;
 	return properties_read(path, read_property, &r, why);
+}
+
+int workload_find(const char *name, struct workload *w, struct kv_msg *why)
+{
+	int error;
+
+	if (strchr(name, '/'))
+		return workload_read_file(name, w, why);
+	error = workload_preset(name, w, why);
+	return error && !access(name, R_OK) ? workload_read_file(name, w, why) : error;
 }
 
 int workload_set(struct workload *w, const char *setting, struct kv_msg *why)

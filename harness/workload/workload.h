@@ -43,6 +43,7 @@ enum length_distribution { LENGTH_CONSTANT, LENGTH_UNIFORM, LENGTH_ZIPFIAN };
 struct workload {
 	char name[32];    /* "a", "delete", or the file's base name */
 	char summary[96]; /* one line for `kvbench workloads` */
+	bool from_file;   /* a property file's: its sizes are meant */
 
 	uint64_t record_count;    /* records after the load phase */
 	uint64_t operation_count; /* of the run, over all threads; 0: not by count */
@@ -86,6 +87,9 @@ const char *workload_preset_name(size_t i);
  * why has file, line, the name and the nearest known one; one that makes no sense here
  * (a JDBC url, say) is accepted when it is harmless, else -EOPNOTSUPP "not supported". */
 int workload_read_file(const char *path, struct workload *w, struct kv_msg *why);
+
+/* What a command line names: a preset, or a file (anything with a '/', or that is there). */
+int workload_find(const char *name, struct workload *w, struct kv_msg *why);
 
 /* "name=value", as YCSB's -p; and ours: "valuesize=100" is fieldcount=1, fieldlength=100. */
 int workload_set(struct workload *w, const char *setting, struct kv_msg *why);
