@@ -346,7 +346,7 @@ static int array_write(struct kv *kv, const struct kv_op *op, size_t n,
 		goto out;
 
 	port_write_lock(&s->lock);
-	if (bytes && s->memory_bytes && s->entry_bytes + bytes > s->memory_bytes)
+	if (s->memory_bytes && s->entry_bytes + bytes > s->memory_bytes)
 		error = -ENOSPC;
 	else
 		error = version_prepare(s, n);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0 */
 /*
- * array_history_tests.c - the array engine through the conformance suite, and through
- * random histories.
+ * array_history_tests.c - the array engine through the conformance suite, through random
+ * histories, and among threads.
  *
  * It is the oracle of every other engine, so it cannot be its own: the histories here
  * compare it with a bag of pairs (array_bag.h), and every snapshot with a copy of that.
@@ -214,11 +214,88 @@ static void test_random_histories_agree_with_a_bag(void **state)
 	}
 }
 
+/* ---- threads ---- */
+
+enum { READERS = 3, ROUNDS = 300, SUM_KEYS = 8 };
+
+static unsigned int readers_done;
+
+/* Each state that a reader can see has one number in all of its values. */
+static void *read_whole_states(void *arg)
+{
+	const char **complaint = arg;
+	int round;
+
+	for (round = 0; round < ROUNDS && !*complaint; round++) {
+		struct kv_snapshot *snap = NULL;
+		struct kv_cursor *c = NULL;
+		uint64_t first = 0, value, n = 0;
+
+		if (kv_snapshot(store, &snap) || kv_cursor(store, snap, &c)) {
+			*complaint = "no snapshot or no cursor";
+			kv_release(store, snap);
+			break;
+		}
+		kv_release(store, snap);
+		for (; !kv_next(c); n++) {
+			memcpy(&value, c->value.data, sizeof(value));
+			if (n && value != first)
+				*complaint = "a state that no batch left";
+			first = value;
+		}
+		if (n != SUM_KEYS)
+			*complaint = "a state with pairs missing";
+		kv_cursor_close(c);
+	}
+	port_fetch_add(&readers_done, 1);
+	return NULL;
+}
+
+static void write_state(uint64_t number)
+{
+	struct kv_op op[SUM_KEYS];
+	char key[SUM_KEYS];
+	size_t i;
+
+	for (i = 0; i < SUM_KEYS; i++) {
+		key[i] = (char)('a' + i);
+		op[i] = (struct kv_op){ KV_PUT, kv_slice(&key[i], 1),
+					kv_slice(&number, sizeof(number)) };
+	}
+	assert_int_equal(kv_write(store, op, SUM_KEYS, KV_NONE), 0);
+}
+
+static void test_versions_come_and_go_among_threads(void **state)
+{
+	const char *complaint[READERS] = { NULL };
+	pthread_t thread[READERS];
+	uint64_t number;
+	size_t i;
+
+	(void)state;
+	write_state(0);
+	for (i = 0; i < READERS; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, read_whole_states,
+						&complaint[i]),
+				 0);
+	for (number = 1; port_load_acquire(&readers_done) < READERS; number++)
+		write_state(number);
+	for (i = 0; i < READERS; i++)
+		pthread_join(thread[i], NULL);
+	for (i = 0; i < READERS; i++)
+		if (complaint[i])
+			fail_msg("reader %zu saw %s", i, complaint[i]);
+	assert_int_equal(stats().versions, 1);
+	assert_int_equal(stats().keys, SUM_KEYS);
+	expect_healthy();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		ARRAY_TEST(test_engine_conforms_under_a_wide_cap),
 		ARRAY_TEST(test_random_histories_agree_with_a_bag),
+		ARRAY_TEST(test_versions_come_and_go_among_threads),
 	};
 
 	printf("# seed 0x%x\n", CORE_SEED);
