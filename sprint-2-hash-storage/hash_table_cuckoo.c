@@ -159,21 +159,13 @@ static void place(struct cuckoo *c, uint32_t bucket, uint32_t slot, uint64_t ent
 }
 
 /* A search for room visits buckets breadth first, each by the entry that would move there
- * from a slot of the bucket before it. */
+ * from a slot of the bucket before it. So the path that it finds is a shortest one: it
+ * never comes to the same bucket twice, and no entry on it moves twice. */
 struct cuckoo_step {
 	uint32_t bucket;
 	int16_t from;  /* the step before; -1 for the first of a path */
 	uint16_t slot; /* of that step's bucket */
 };
-
-/* True when the bucket is on the path that leads to step i. On a path that met itself an
- * entry would be moved after another had taken its slot. */
-static bool is_on_path(const struct cuckoo_step *step, int i, uint32_t bucket)
-{
-	while (i >= 0 && step[i].bucket != bucket)
-		i = step[i].from;
-	return i >= 0;
-}
 
 /* Fills step with a search that starts in these two buckets; returns the step at which
  * there is an empty slot, -1 for none. */
@@ -183,8 +175,7 @@ static int search_room(const struct cuckoo *c, uint32_t home, uint32_t second,
 	int n = 0, i, slot;
 
 	step[n++] = (struct cuckoo_step){ .bucket = home, .from = -1 };
-	if (second != home)
-		step[n++] = (struct cuckoo_step){ .bucket = second, .from = -1 };
+	step[n++] = (struct cuckoo_step){ .bucket = second, .from = -1 };
 	for (i = 0; i < n; i++) {
 		uint32_t bucket = step[i].bucket;
 
@@ -192,12 +183,9 @@ static int search_room(const struct cuckoo *c, uint32_t home, uint32_t second,
 			return i;
 		for (slot = 0; slot < CUCKOO_SLOTS && n < CUCKOO_SEARCH; slot++) {
 			uint64_t entry = c->bucket[bucket].entry[slot];
-			uint32_t to = other(c, hash_entry_mark(entry), bucket);
 
-			if (is_on_path(step, i, to))
-				continue;
 			step[n++] = (struct cuckoo_step){
-				.bucket = to,
+				.bucket = other(c, hash_entry_mark(entry), bucket),
 				.from = (int16_t)i,
 				.slot = (uint16_t)slot,
 			};
