@@ -29,10 +29,29 @@ static bool counter_is_steady(void)
 	return !strncmp(name, "tsc", 3) || !strncmp(name, "kvm-clock", 9);
 }
 
+/* Both clocks at one moment. Whoever is interrupted between two reads takes a wrong pair,
+ * and a millisecond of it would make every latency 5% wrong: of many the tightest. */
+static void read_pair(uint64_t *ticks, uint64_t *ns)
+{
+	uint64_t least = UINT64_MAX;
+	int i;
+
+	for (i = 0; i < 64; i++) {
+		uint64_t before = clock_ticks(), now = clock_monotonic_ns(),
+			 after = clock_ticks();
+
+		if (after - before >= least)
+			continue;
+		least = after - before;
+		*ticks = before + least / 2;
+		*ns = now;
+	}
+}
+
 void clock_init(void)
 {
 	struct timespec wait = { 0, 20000000 };
-	uint64_t ticks, ns, ticks_end, ns_end;
+	uint64_t ticks = 0, ns = 0, ticks_end = 0, ns_end = 0;
 
 	clock_scale.counter = false;
 #if !defined(__x86_64__) && !defined(__aarch64__)
@@ -40,11 +59,9 @@ void clock_init(void)
 #endif
 	if (!counter_is_steady())
 		return;
-	ns = clock_monotonic_ns();
-	ticks = clock_ticks();
+	read_pair(&ticks, &ns);
 	(void)nanosleep(&wait, NULL);
-	ns_end = clock_monotonic_ns();
-	ticks_end = clock_ticks();
+	read_pair(&ticks_end, &ns_end);
 	if (ticks_end <= ticks || ns_end <= ns)
 		return;
 	clock_scale.base_ticks = ticks;

@@ -58,5 +58,7 @@ bool histogram_quantile(const struct histogram *h, double q, uint64_t *ns)
 			break;
 	}
 	*ns = (histogram_bucket_low(i) + histogram_bucket_high(i) - 1) / 2;
+	if (*ns > h->max_ns) /* which is known better */
+		*ns = h->max_ns;
 	return true;
 }
