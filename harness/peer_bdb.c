@@ -22,7 +22,7 @@
 
 enum { OPT_PAGE_BYTES = PEER_OPTIONS, OPT_CHECKPOINT_BYTES };
 enum {
-	LOG_FILE_BYTES = 64 << 20,
+	LOG_FILE_BYTES = 16 << 20, /* recovery fills the last one's rest with zeroes */
 	LOG_BUFFER_BYTES = 1 << 20,
 	LOCKS_MAX = 200000, /* a batch holds one for each page that it changes */
 	TRANSACTIONS_MAX = 1000,
@@ -619,9 +619,15 @@ static int bdb_close(struct kv *kv)
 	return error;
 }
 
+/* What to ask for: the library makes a cache below 500 MB a quarter larger. */
+static uint64_t cache_bytes(uint64_t budget)
+{
+	return budget < 500u << 20 ? budget / 5 * 4 : budget;
+}
+
 static int environment_open(struct bdb_store *s, const char *dir, const uint64_t *opt)
 {
-	uint64_t cache = opt[PEER_MEMORY_BYTES];
+	uint64_t cache = cache_bytes(opt[PEER_MEMORY_BYTES]);
 	DB_ENV *e;
 	int rc = db_env_create(&e, 0);
 
@@ -790,7 +796,7 @@ const struct engine_info engine_bdb_btree = {
 	.name = "bdb-btree",
 	.kind = ENGINE_PEER,
 	.ops = BDB_BTREE_OPS,
-	.package = "libdb-dev",
+	.package = "libdb5.3-dev",
 	.version = BDB_VERSION_FN,
 	.tuning = BDB_TUNING,
 };
@@ -799,7 +805,7 @@ const struct engine_info engine_bdb_hash = {
 	.name = "bdb-hash",
 	.kind = ENGINE_PEER,
 	.ops = BDB_HASH_OPS,
-	.package = "libdb-dev",
+	.package = "libdb5.3-dev",
 	.version = BDB_VERSION_FN,
 	.tuning = BDB_TUNING,
 };
