@@ -82,6 +82,8 @@ static int swiss_insert(struct hash_table *t, uint64_t hash, uint64_t address)
 
 	if (t->count == t->capacity)
 		return -ENOSPC;
+	/* Both lines will be written to: they come side by side, not one after the other. */
+	__builtin_prefetch(s->chunk[i].upper, 1);
 	while (!(empty = swiss_empty(&s->chunk[i]))) {
 		if (++n == SWISS_REACH)
 			return -ENOSPC;
