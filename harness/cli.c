@@ -93,6 +93,20 @@ int cli_number(const char *s, bool binary, uint64_t *out)
 	return 0;
 }
 
+int cli_real(const char *s, double *out)
+{
+	char *end;
+	double v;
+
+	if ((*s < '0' || *s > '9') && *s != '.')
+		return -EINVAL;
+	v = strtod(s, &end);
+	if (*end || !(v <= CLI_REAL_MAX))
+		return -EINVAL;
+	*out = v;
+	return 0;
+}
+
 /* ---- names ---- */
 
 static size_t distance(const char *a, const char *b)
@@ -152,15 +166,13 @@ void cli_help(const struct cli_command *c)
 			       o->argument ? o->argument : "");
 		printf("  %-28s %s\n", left, o->help);
 	}
-	printf("     --help                    this text\n");
+	printf("  -h --help                    this text\n");
 }
 
 /* ---- parsing ---- */
 
 static int set_option(const struct cli_option *o, const char *value)
 {
-	char *end;
-
 	switch (o->kind) {
 	case CLI_FLAG:
 		*(bool *)o->at = true;
@@ -176,10 +188,7 @@ static int set_option(const struct cli_option *o, const char *value)
 	case CLI_BYTES:
 		return cli_number(value, o->kind == CLI_BYTES, o->at);
 	case CLI_REAL:
-		if ((*value < '0' || *value > '9') && *value != '.')
-			return -EINVAL;
-		*(double *)o->at = strtod(value, &end);
-		return *end ? -EINVAL : 0;
+		return cli_real(value, o->at);
 	}
 	return -EINVAL;
 }
@@ -192,23 +201,42 @@ static const char *option_name(size_t i)
 	return names[i].name;
 }
 
-static void complain_unknown(const struct cli_command *c, const char *word)
+/* letter is that of a short option, 0 for a long one. */
+static void complain_unknown(const struct cli_command *c, int letter, const char *word)
 {
 	const char *name = word + strspn(word, "-"), *nearest;
 	char plain[64];
 
+	if (letter && letter < FIRST_LONG) {
+		cli_complain("%s has no option \"-%c\". See kvbench %s --help", c->name,
+			     letter, c->name);
+		return;
+	}
 	(void)snprintf(plain, sizeof(plain), "%.*s", (int)strcspn(name, "="), name);
 	names = c->options;
 	nearest = cli_nearest(plain, option_name);
-	cli_complain("%s has no option \"%s\"; nearest is --%s. See kvbench %s --help",
-		     c->name, word, nearest, c->name);
+	if (letter) /* getopt knows it, and does not like its value */
+		cli_complain("option --%s takes no value", plain);
+	else
+		cli_complain("%s has no option \"%s\"%s%s. See kvbench %s --help",
+			     c->name, word, nearest ? "; nearest is --" : "",
+			     nearest ? nearest : "", c->name);
+}
+
+static void complain_value(const struct cli_option *o, const char *value, int error)
+{
+	if (error == -ENOMEM)
+		cli_complain("no memory for the value of --%s", o->name);
+	else
+		cli_complain("\"%s\" is not a value for --%s: %s", value, o->name,
+			     error == -E2BIG ? "too many" : o->help);
 }
 
 int cli_parse(const struct cli_command *c, int argc, char **argv, int *rest)
 {
 	struct option longs[OPTIONS_MAX + 2] = { 0 };
-	char shorts[2 * OPTIONS_MAX + 2] = ":";
-	size_t n, s = 1;
+	char shorts[2 * OPTIONS_MAX + 3] = ":h";
+	size_t n, s = 2;
 	int found, error;
 
 	for (n = 0; c->options[n].name && n < OPTIONS_MAX; n++) {
@@ -229,12 +257,12 @@ int cli_parse(const struct cli_command *c, int argc, char **argv, int *rest)
 		const struct cli_option *o = NULL;
 		size_t i;
 
-		if (found == FIRST_LONG + (int)n) {
+		if (found == FIRST_LONG + (int)n || found == 'h') {
 			cli_help(c);
 			return CLI_DONE;
 		}
 		if (found == '?') {
-			complain_unknown(c, argv[optind - 1]);
+			complain_unknown(c, optopt, argv[optind - 1]);
 			return CLI_USAGE;
 		}
 		if (found == ':') {
@@ -246,14 +274,15 @@ int cli_parse(const struct cli_command *c, int argc, char **argv, int *rest)
 				o = &c->options[i];
 		error = o ? set_option(o, optarg) : -EINVAL;
 		if (error) {
-			cli_complain("\"%s\" is not a value for --%s: %s", optarg,
-				     o ? o->name : "?",
-				     error == -E2BIG ? "too many"
-				     : o             ? o->help
-						     : "");
+			complain_value(o, optarg, error);
 			return CLI_USAGE;
 		}
 	}
-	*rest = optind;
+	if (!rest && optind < argc) {
+		cli_complain("%s takes options only, not \"%s\"", c->name, argv[optind]);
+		return CLI_USAGE;
+	}
+	if (rest)
+		*rest = optind;
 	return CLI_OK;
 }

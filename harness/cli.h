@@ -14,7 +14,7 @@ enum cli_kind {
 	CLI_REPEAT, /* struct cli_list: one whole value each time */
 	CLI_COUNT,  /* uint64_t; takes k, m, g as thousands */
 	CLI_BYTES,  /* uint64_t; takes k, m, g as powers of 1024 */
-	CLI_REAL,   /* double, not negative */
+	CLI_REAL,   /* double, 0 to CLI_REAL_MAX */
 };
 
 enum { CLI_LIST_MAX = 64 };
@@ -41,7 +41,8 @@ struct cli_command {
 enum { CLI_OK, CLI_DONE, CLI_USAGE };
 
 /* Sets what the options name. Returns CLI_OK with *rest the index of the first argument
- * that is no option, CLI_DONE after --help, CLI_USAGE after a complaint on stderr. */
+ * that is no option, CLI_DONE after --help, CLI_USAGE after a complaint on stderr. rest
+ * NULL: the command takes options only. */
 int cli_parse(const struct cli_command *c, int argc, char **argv, int *rest);
 void cli_help(const struct cli_command *c);
 
@@ -49,6 +50,10 @@ int cli_list_add(struct cli_list *l, const char *item);        /* copies it */
 bool cli_list_has(const struct cli_list *l, const char *name); /* a name=value item */
 void cli_list_free(struct cli_list *l);
 
+/* A number from 0 to CLI_REAL_MAX: what is larger is a slip, and no count of nanoseconds
+ * overflows. */
+#define CLI_REAL_MAX 1e9
+int cli_real(const char *s, double *out);
 /* Digits with an optional k, m or g (thousands, or powers of 1024 if binary). */
 int cli_number(const char *s, bool binary, uint64_t *out);
 /* The candidate that s is nearest to, NULL when there is none. */

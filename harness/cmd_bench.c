@@ -3,7 +3,8 @@
  * cmd_bench.c - kvbench bench: runs the grid, keeps what it finds, reports.
  *
  * Results are saved after every block, so that whatever ends the bench (Ctrl-C, a full
- * disk, a power cut) costs at most the block that was running.
+ * disk, a power cut) costs at most the block that was running. The first save is before
+ * anything runs: a place that cannot be written is found at once.
  */
 #include <math.h>
 #include <sys/ioctl.h>
@@ -28,12 +29,13 @@ struct bench {
 	const char *out, *dir, *profile;
 	bool tsv, no_report;
 	double timeout;
-	char out_default[64];
+	char out_default[64], out_given[1024];
 
 	json_t *set, *cells;
 	char results_path[1024];
 	struct progress progress;
 	const char *running; /* "lmdb a", for the bar */
+	size_t failed;       /* cells */
 };
 
 /* ---- the result set ---- */
@@ -184,10 +186,26 @@ static bool throttled(const json_t *replicate)
 					    "throttled"));
 }
 
-static void cell_fail(json_t *cell, const char *reason)
+/* Its other replicates do not run; the other engines do. */
+static void cell_fail(struct bench *b, json_t *cell, const char *reason)
 {
 	json_object_set_new(cell, "status", json_string("failed"));
 	json_object_set_new(cell, "reason", json_string(reason));
+	b->failed++;
+	progress_end(&b->progress);
+	cli_complain("%s on %s: %s; the others go on",
+		     json_string_value(json_object_get(cell, "workload")),
+		     json_string_value(json_object_get(cell, "engine")), reason);
+}
+
+/* Of an interrupted load nothing can be said; of an interrupted run, what ran. */
+static void void_unless_it_ran(json_t *replicate)
+{
+	if (json_is_true(json_object_get(replicate, "partial")) &&
+	    !json_integer_value(
+		    json_object_get(json_object_get(replicate, "run"), "ops")))
+		json_object_set_new(replicate, "void",
+				    json_string("interrupted before its run"));
 }
 
 static void fill_job(const struct bench *b, size_t setting, size_t engine,
@@ -245,18 +263,17 @@ static int run_one(struct bench *b, size_t setting, size_t engine, uint64_t repl
 	}
 	if (r) {
 		describe(cell, r, line, sizeof(line));
+		void_unless_it_ran(r);
+		json_array_append_new(json_object_get(cell, "replicates"), r);
 		if (!strcmp(json_string_value(json_object_get(r, "content")),
 			    "different"))
-			cell_fail(cell,
+			cell_fail(b, cell,
 				  json_string_value(json_object_get(r, "content_note")));
-		json_array_append_new(json_object_get(cell, "replicates"), r);
 	}
 	if (error == -EINTR)
 		return error;
 	if (error) {
-		cell_fail(cell, why.text);
-		progress_end(&b->progress);
-		cli_complain("%s; the others go on", why.text);
+		cell_fail(b, cell, why.text);
 		(void)snprintf(line, sizeof(line), "%s failed", name);
 	}
 	progress_step(&b->progress, line);
@@ -273,16 +290,11 @@ static int run_block(struct bench *b, size_t setting, uint64_t replicate)
 	for (i = 0; !error && i < b->plan.engines; i++) {
 		json_t *cell = cell_at(b, setting, order[i]);
 
-		if (!cell_runs(cell)) {
-			/* Failed before: its other replicates are steps that are skipped. */
-			b->progress.total -=
-				json_array_size(json_object_get(cell, "replicates")) &&
-						b->progress.total > b->progress.done
-					? 1
-					: 0;
+		if (!cell_runs(cell))
 			continue;
-		}
 		error = run_one(b, setting, order[i], replicate, ++place);
+		if (!cell_runs(cell)) /* its other replicates are no steps any more */
+			b->progress.total -= b->plan.replicates - replicate;
 	}
 	return error;
 }
@@ -307,11 +319,9 @@ static int run_grid(struct bench *b)
 	for (replicate = 1; !error && replicate <= b->plan.replicates; replicate++)
 		for (setting = 0; !error && setting < b->plan.settings; setting++) {
 			error = run_block(b, setting, replicate);
-			if (error)
-				break;
-			error = results_save(b->set, b->results_path, &why);
-			if (error)
-				cli_complain("%s", why.text);
+			/* Perhaps the next time; the last one decides. */
+			if (!error && results_save(b->set, b->results_path, &why))
+				cli_complain("%s; what was saved before stays", why.text);
 		}
 	return error;
 }
@@ -377,6 +387,7 @@ static unsigned int terminal_columns(void)
 
 static int make_directory(const char *path)
 {
+	struct stat st;
 	char part[1024];
 	size_t i;
 
@@ -388,7 +399,11 @@ static int make_directory(const char *path)
 			(void)mkdir(part, 0755);
 			part[i] = '/';
 		}
-	return mkdir(part, 0755) && errno != EEXIST ? -errno : 0;
+	if (mkdir(part, 0755) && errno != EEXIST)
+		return -errno;
+	if (stat(part, &st))
+		return -errno;
+	return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
 }
 
 /* The largest setting, twice over, for logs and compaction; an engine may want more. */
@@ -414,15 +429,28 @@ static int check_space(const struct bench *b)
 	return -ENOSPC;
 }
 
-static int prepare(struct bench *b)
+/* The report is named after its directory, so that "out/" must be "out". */
+static void choose_out(struct bench *b)
 {
-	int error;
+	size_t n;
 
 	if (!b->out) {
 		timestamp("reports/%Y%m%d-%H%M%S", b->out_default,
 			  sizeof(b->out_default));
 		b->out = b->out_default;
+		return;
 	}
+	(void)snprintf(b->out_given, sizeof(b->out_given), "%s", b->out);
+	for (n = strlen(b->out_given); n > 1 && b->out_given[n - 1] == '/'; n--)
+		b->out_given[n - 1] = '\0';
+	b->out = b->out_given;
+}
+
+static int prepare(struct bench *b)
+{
+	int error;
+
+	choose_out(b);
 	error = make_directory(b->out);
 	if (error) {
 		cli_complain("%s cannot be made: %s", b->out, strerror(-error));
@@ -439,34 +467,82 @@ static int prepare(struct bench *b)
 	return check_space(b);
 }
 
-static void finish(struct bench *b, bool interrupted)
+/* Whatever can't be written, the numbers are printed. */
+static int finish(struct bench *b, bool interrupted)
 {
 	struct kv_msg why = { "" };
+	int error, unrendered = 0;
 
 	progress_end(&b->progress);
 	json_object_set_new(b->set, "partial", json_boolean(interrupted));
-	if (results_save(b->set, b->results_path, &why))
+	error = results_save(b->set, b->results_path, &why);
+	if (error)
 		cli_complain("%s", why.text);
 	if (b->tsv)
 		print_tsv(b);
-	if (b->no_report)
-		return;
-	if (report_render(b->set, b->out, &why))
-		cli_complain("the report could not be written: %s", why.text);
-	else if (*why.text)
+	if (!b->no_report) {
+		unrendered = report_render(b->set, b->out, &why);
+		if (unrendered)
+			cli_complain("the report could not be written: %s", why.text);
+		else if (*why.text)
+			cli_complain("%s", why.text);
+	}
+	if (!b->tsv)
+		(void)report_print_summary(b->set, terminal_columns());
+	if (!b->tsv && !b->no_report && !unrendered)
+		printf("\nReport: %s/index.html%s\n", b->out,
+		       interrupted ? " (partial)" : "");
+	return error ? error : unrendered;
+}
+
+/* A result set is JSON, which holds UTF-8 alone. */
+static int check_text(int argc, char **argv)
+{
+	int i;
+
+	for (i = 0; i < argc; i++) {
+		json_t *s = json_string(argv[i]);
+
+		json_decref(s);
+		if (!s) {
+			cli_complain(
+				"bench takes names in UTF-8, which argument %d is not",
+				i);
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+static int run_plan(struct bench *b)
+{
+	size_t steps = count_steps(b);
+	struct kv_msg why;
+	int error, unfinished;
+
+	if (results_save(b->set, b->results_path, &why)) {
 		cli_complain("%s", why.text);
-	if (b->tsv)
-		return;
-	(void)report_print_summary(b->set, terminal_columns());
-	printf("\nReport: %s/index.html%s\n", b->out, interrupted ? " (partial)" : "");
+		return EXIT_FAILED;
+	}
+	fprintf(stderr,
+		"%zu engines, %zu settings, %llu replicates: %zu runs of at most %.0f s\n",
+		b->plan.engines, b->plan.settings, (unsigned long long)b->plan.replicates,
+		steps, b->plan.seconds);
+	progress_begin(&b->progress, steps);
+	error = run_grid(b);
+	unfinished = finish(b, error == -EINTR);
+	if (error == -EINTR)
+		return EXIT_INTERRUPTED;
+	return error || unfinished || b->failed ? EXIT_FAILED : EXIT_OK;
 }
 
 static int run_bench(struct bench *b, int argc, char **argv)
 {
 	struct kv_msg why;
-	size_t steps;
-	int error;
+	int code;
 
+	if (check_text(argc, argv))
+		return EXIT_USAGE;
 	b->request.profile = profile_find(b->profile);
 	if (!b->request.profile) {
 		cli_complain("profile is quick, standard or publish, not \"%s\"",
@@ -483,17 +559,10 @@ static int run_bench(struct bench *b, int argc, char **argv)
 	}
 	replicate_catch_signals();
 	set_new(b, argc, argv);
-	steps = count_steps(b);
-	fprintf(stderr,
-		"%zu engines, %zu settings, %llu replicates: %zu runs of at most %.0f s\n",
-		b->plan.engines, b->plan.settings, (unsigned long long)b->plan.replicates,
-		steps, b->plan.seconds);
-	progress_begin(&b->progress, steps);
-	error = run_grid(b);
-	finish(b, error == -EINTR);
+	code = run_plan(b);
 	json_decref(b->set);
 	plan_free(&b->plan);
-	return error == -EINTR ? EXIT_INTERRUPTED : error ? EXIT_FAILED : EXIT_OK;
+	return code;
 }
 
 int cmd_bench(int argc, char **argv)
@@ -553,19 +622,15 @@ int cmd_bench(int argc, char **argv)
 		"bench", "[OPTION...]",
 		"Runs every engine on every workload at every setting, and writes a report.",
 		"Lists are separated by commas; the grid is their product. Ctrl-C keeps what was\n"
-		"measured.",
+		"measured. Exits 1 when an engine failed, after the others have run.",
 		options
 	};
 	struct cli_list *list[] = { &r->engines, &r->workloads, &r->records,
 				    &r->values,  &r->threads,   &r->durability,
 				    &r->rates,   &r->properties };
-	int rest, code, parsed = cli_parse(&command, argc, argv, &rest);
+	int code, parsed = cli_parse(&command, argc, argv, NULL);
 	size_t i;
 
-	if (parsed == CLI_OK && rest < argc) {
-		cli_complain("bench takes options only, not \"%s\"", argv[rest]);
-		parsed = CLI_USAGE;
-	}
 	code = parsed == CLI_OK     ? run_bench(&b, argc, argv)
 	       : parsed == CLI_DONE ? EXIT_OK
 				    : EXIT_USAGE;

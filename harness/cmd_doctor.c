@@ -151,7 +151,7 @@ int cmd_doctor(int argc, char **argv)
 		"Looks at what makes measurements here good or bad.",
 		"Exits 1 only where measuring makes no sense.", options
 	};
-	int rest, parsed = cli_parse(&command, argc, argv, &rest);
+	int parsed = cli_parse(&command, argc, argv, NULL);
 	json_t *f;
 
 	if (parsed != CLI_OK)

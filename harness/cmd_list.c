@@ -39,7 +39,7 @@ int cmd_engines(int argc, char **argv)
 	const struct cli_command command = { "engines", "[--tsv]",
 					     "Lists the engines that can be raced.", NULL,
 					     options };
-	int rest, parsed = cli_parse(&command, argc, argv, &rest);
+	int parsed = cli_parse(&command, argc, argv, NULL);
 	size_t i;
 
 	if (parsed != CLI_OK)
@@ -70,7 +70,7 @@ int cmd_workloads(int argc, char **argv)
 	};
 	const struct workload_property *p;
 	const char *name;
-	int rest, parsed = cli_parse(&command, argc, argv, &rest);
+	int parsed = cli_parse(&command, argc, argv, NULL);
 	size_t i;
 
 	if (parsed != CLI_OK)

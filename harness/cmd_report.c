@@ -108,14 +108,25 @@ static void print_change(const json_t *after, const json_t *before, enum figure 
 		       r.detected ? " " : "~");
 }
 
+static void print_name(const json_t *cell)
+{
+	printf("%-10.10s %-18.18s %-6s %9lld %2lld", text(cell, "workload"),
+	       text(cell, "engine"), text(cell, "durability"),
+	       (long long)json_integer_value(json_object_get(cell, "records")),
+	       (long long)json_integer_value(json_object_get(cell, "threads")));
+}
+
+static void print_lone(const json_t *cell, const char *where)
+{
+	print_name(cell);
+	printf("  %s\n", where);
+}
+
 static bool compare_cell(const json_t *after, const json_t *before)
 {
 	struct kv_msg why = { "" };
 
-	printf("%-10.10s %-18.18s %-6s %9lld %2lld", text(after, "workload"),
-	       text(after, "engine"), text(after, "durability"),
-	       (long long)json_integer_value(json_object_get(after, "records")),
-	       (long long)json_integer_value(json_object_get(after, "threads")));
+	print_name(after);
 	if (!cell_ok(after) || !cell_ok(before)) {
 		printf("  %s in %s\n", text(cell_ok(after) ? before : after, "status"),
 		       cell_ok(after) ? "A" : "B");
@@ -136,7 +147,7 @@ static bool compare_cell(const json_t *after, const json_t *before)
 
 static int compare(const json_t *a, const json_t *b)
 {
-	const json_t *cell;
+	const json_t *cell, *before;
 	size_t i, compared = 0;
 
 	warn_of_fingerprints(a, b);
@@ -146,10 +157,16 @@ static int compare(const json_t *a, const json_t *b)
 	       "peak memory");
 	json_array_foreach(json_object_get(b, "cells"), i, cell)
 	{
-		const json_t *before = cell_of_engine(a, cell, text(cell, "engine"));
-
+		before = cell_of_engine(a, cell, text(cell, "engine"));
 		if (before)
 			compared += compare_cell(cell, before);
+		else
+			print_lone(cell, "only in B");
+	}
+	json_array_foreach(json_object_get(a, "cells"), i, cell)
+	{
+		if (!cell_of_engine(b, cell, text(cell, "engine")))
+			print_lone(cell, "only in A");
 	}
 	if (!compared) {
 		cli_complain("the two have no measured cell in common");

@@ -42,6 +42,8 @@ static int read_workload(const struct run *r, struct workload *w, struct kv_msg 
 		w->record_count = r->records;
 		w->insert_count = 0;
 	}
+	if (r->value > KV_VALUE_MAX)
+		return kv_fail(why, -EINVAL, "a value has at most 1 GiB");
 	if (r->value) {
 		w->field_count = 1;
 		w->field_length = (uint32_t)r->value;
@@ -82,11 +84,15 @@ static int configure(struct run *r, struct run_config *c, struct kv_msg *why)
 	if (!error)
 		error = join_options(r, why);
 	if (!error)
+		error = engine_label_check(&r->label, why);
+	if (!error)
 		error = read_workload(r, &c->workload, why);
 	if (!error && durability_parse(r->durability, &c->durability))
 		error = kv_fail(why, -EINVAL,
 				"durability is none, group or sync, not \"%s\"",
 				r->durability);
+	if (!error && r->threads > 1024)
+		error = kv_fail(why, -EINVAL, "threads are at most 1024");
 	if (error)
 		return error;
 	c->engine = r->label.info;
@@ -319,14 +325,10 @@ static int run_or_load(struct run *r, const char *name, const char *summary, int
 	const struct cli_command command = { name,
 					     "--engine E [--workload W] [OPTION...]",
 					     summary, NULL, options };
-	int rest, code, parsed = cli_parse(&command, argc, argv, &rest);
+	int code, parsed = cli_parse(&command, argc, argv, NULL);
 
-	if (parsed == CLI_OK && (!r->engine || rest < argc)) {
-		if (rest < argc)
-			cli_complain("%s takes options only, not \"%s\"", name,
-				     argv[rest]);
-		else
-			cli_complain("name the engine by --engine. See kvbench engines");
+	if (parsed == CLI_OK && !r->engine) {
+		cli_complain("name the engine by --engine. See kvbench engines");
 		parsed = CLI_USAGE;
 	}
 	code = parsed == CLI_OK ? run_one(r) : parsed == CLI_DONE ? EXIT_OK : EXIT_USAGE;

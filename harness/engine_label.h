@@ -15,8 +15,10 @@ struct engine_label {
 	char options[512]; /* "name=value,..." for kv_open() */
 };
 
-/* -EINVAL for an unknown engine; why names the nearest. Options are checked by kv_open(). */
+/* -EINVAL for an unknown engine; why names the nearest. Options are not yet checked. */
 int engine_label_parse(const char *label, struct engine_label *out, struct kv_msg *why);
+/* Would kv_open() take the options? -EINVAL and why if not. */
+int engine_label_check(const struct engine_label *e, struct kv_msg *why);
 
 /* "cursor ordered snapshot ..." */
 void engine_caps(const struct engine_info *e, char *out, size_t n);

@@ -2,6 +2,8 @@
 /*
  * kvbench.c - the program: finds the subcommand.
  */
+#include <signal.h>
+
 #include "cli.h"
 #include "commands.h"
 
@@ -37,11 +39,16 @@ static void help(void)
 	       "how it measures.\n");
 }
 
-int main(int argc, char **argv)
+static bool asks_for_help(const char *word)
+{
+	return !strcmp(word, "--help") || !strcmp(word, "-h") || !strcmp(word, "help");
+}
+
+static int dispatch(int argc, char **argv)
 {
 	const struct command *c;
 
-	if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "help")) {
+	if (argc < 2 || asks_for_help(argv[1])) {
 		help();
 		return argc < 2 ? EXIT_USAGE : EXIT_OK;
 	}
@@ -53,4 +60,18 @@ int main(int argc, char **argv)
 	cli_complain("no command \"%s\"; nearest is %s. See kvbench --help", argv[1],
 		     cli_nearest(argv[1], command_name));
 	return EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+	int code;
+
+	/* A write beyond the limit of a file's size fails, as on a full disk. */
+	(void)signal(SIGXFSZ, SIG_IGN);
+	code = dispatch(argc, argv);
+	if (fflush(stdout) || ferror(stdout)) {
+		cli_complain("standard output cannot be written: %s", strerror(errno));
+		return code == EXIT_OK ? EXIT_FAILED : code;
+	}
+	return code;
 }

@@ -58,6 +58,8 @@ static int add_engine(struct plan *p, const char *label, struct kv_msg *why)
 	int error = engine_label_parse(label, &p->engine[p->engines], why);
 	size_t i;
 
+	if (!error)
+		error = engine_label_check(&p->engine[p->engines], why);
 	if (error)
 		return error;
 	for (i = 0; i < p->engines; i++)
@@ -94,12 +96,13 @@ static int choose_base(const struct plan_request *r, struct plan *p, struct kv_m
 	size_t i;
 
 	for (i = 0; i < p->engines; i++)
-		if (!strcmp(p->engine[i].label, wanted)) {
+		if (!strcmp(p->engine[i].label, wanted) && p->engine[i].info->ops) {
 			p->base = p->engine[i].label;
 			return 0;
 		}
 	if (r->base)
-		return kv_fail(why, -EINVAL, "the base, %s, is not among the engines",
+		return kv_fail(why, -EINVAL,
+			       "the base, %s, is not among the engines that can run",
 			       r->base);
 	for (i = 0; i < p->engines && !p->base; i++)
 		if (p->engine[i].info->ops && p->engine[i].info->kind != ENGINE_NULL)
@@ -168,7 +171,6 @@ static int make_setting(const struct plan_request *r, const char *workload,
 			struct kv_msg *why)
 {
 	uint64_t n = 1;
-	char *end;
 	int error = read_workload(r, workload, &s->workload, why);
 
 	if (!error)
@@ -188,14 +190,39 @@ static int make_setting(const struct plan_request *r, const char *workload,
 		return kv_fail(why, -EINVAL,
 			       "durability is none, group or sync, not \"%s\"", level);
 	s->rate = s->workload.target_ops_per_s;
-	if (rate) {
-		s->rate = strtod(rate, &end);
-		if (*end == 'k')
-			s->rate *= 1000, end++;
-		if (*end || s->rate < 0)
+	if (rate && cli_real(rate, &s->rate)) {
+		if (cli_number(rate, false, &n) || (double)n > CLI_REAL_MAX)
 			return kv_fail(why, -EINVAL,
 				       "\"%s\" is no rate (operations a second)", rate);
+		s->rate = (double)n; /* 20k */
 	}
+	return 0;
+}
+
+/* Cells are told apart by these alone. */
+static bool same_setting(const struct setting *a, const struct setting *b)
+{
+	const struct workload *v = &a->workload, *w = &b->workload;
+
+	return !strcmp(v->name, w->name) && v->record_count == w->record_count &&
+	       (uint64_t)v->field_count * v->field_length ==
+		       (uint64_t)w->field_count * w->field_length &&
+	       a->threads == b->threads && a->durability == b->durability &&
+	       a->rate == b->rate;
+}
+
+static int check_distinct(const struct plan *p, struct kv_msg *why)
+{
+	size_t i, j;
+
+	for (i = 0; i < p->settings; i++)
+		for (j = 0; j < i; j++)
+			if (same_setting(&p->setting[i], &p->setting[j]))
+				return kv_fail(
+					why, -EINVAL,
+					"workload %s is in the grid twice with the "
+					"same settings",
+					p->setting[i].workload.name);
 	return 0;
 }
 
@@ -255,6 +282,8 @@ int plan_make(const struct plan_request *r, struct plan *out, struct kv_msg *why
 		error = choose_base(r, out, why);
 	if (!error)
 		error = add_settings(r, out, why);
+	if (!error)
+		error = check_distinct(out, why);
 	if (!error && out->replicates > 256)
 		error = kv_fail(why, -EINVAL, "at most 256 replicates");
 	if (error) {

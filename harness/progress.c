@@ -50,7 +50,7 @@ void progress_show(struct progress *p, const char *what, double fraction)
 	fputs("\r[", stderr);
 	for (i = 0; i < BAR; i++)
 		fputc(i < filled ? '#' : '.', stderr);
-	fprintf(stderr, "] %zu/%zu %-36.36s%s%s\033[K", p->done + 1, p->total, what,
+	fprintf(stderr, "] %zu/%zu %-28.28s%s%s\033[K", p->done + 1, p->total, what,
 		*eta ? " ETA " : "", eta);
 	(void)fflush(stderr);
 }

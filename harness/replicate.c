@@ -2,9 +2,9 @@
 /*
  * replicate.c - see replicate.h.
  *
- * The child is this program again, told by a file what to do. It tells how far it is
- * through a pipe, whose end also tells that it is gone; what it prints to stderr goes to
- * a file, of which the last line is quoted when it failed.
+ * The child is this program again. What passes between the two (the job, the result, what
+ * the child prints) are files in memory, so that a disk which the engine has filled takes
+ * nothing from anyone else. A pipe tells how far it is; its end, that it is gone.
  */
 #include "replicate.h"
 
@@ -12,6 +12,8 @@
 #include <ftw.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -22,9 +24,12 @@
 #include "measure/fingerprint.h"
 #include "results/results.h"
 
-enum { PROGRESS_FD = 3, GRACE_SECONDS = 10 };
+/* What a child finds open. */
+enum { PROGRESS_FD = 3, JOB_FD, RESULT_FD, FDS_END };
 
-static volatile sig_atomic_t stopped;
+enum { SIGNALS_TO_KILL = 3 };
+
+static volatile sig_atomic_t stopped; /* how often */
 static volatile sig_atomic_t child_pid;
 
 /* ---- directories ---- */
@@ -46,22 +51,40 @@ int remove_tree(const char *dir)
 
 static void on_signal(int signal)
 {
-	stopped = 1;
+	(void)signal;
+	stopped++;
 	if (child_pid > 0)
-		(void)kill(child_pid, signal == SIGTERM ? SIGINT : signal);
+		(void)kill(child_pid, stopped < SIGNALS_TO_KILL ? SIGINT : SIGKILL);
 }
+
+static const int caught[] = { SIGINT, SIGTERM, SIGHUP };
+
+enum { CAUGHT = sizeof(caught) / sizeof(caught[0]) };
 
 void replicate_catch_signals(void)
 {
 	struct sigaction action = { .sa_handler = on_signal };
+	size_t i;
 
-	(void)sigaction(SIGINT, &action, NULL);
-	(void)sigaction(SIGTERM, &action, NULL);
+	for (i = 0; i < CAUGHT; i++)
+		(void)sigaction(caught[i], &action, NULL);
+}
+
+/* While a child is made: a signal comes before it or reaches it. */
+static void hold_signals(sigset_t *before)
+{
+	sigset_t set;
+	size_t i;
+
+	(void)sigemptyset(&set);
+	for (i = 0; i < CAUGHT; i++)
+		(void)sigaddset(&set, caught[i]);
+	(void)sigprocmask(SIG_BLOCK, &set, before);
 }
 
 bool replicate_stopped(void)
 {
-	return stopped;
+	return stopped > 0;
 }
 
 /* ---- the job as JSON and back ---- */
@@ -144,7 +167,7 @@ static int config_from_json(const json_t *job, struct run_config *c, struct kv_m
 static void tell_progress(void *arg, const char *phase, double done, double total)
 {
 	(void)arg;
-	(void)dprintf(PROGRESS_FD, "%s %g\n", phase, total > 0 ? done / total : -1);
+	(void)dprintf(PROGRESS_FD, "%s %g\n", phase, total > 0 ? done / total : -1.0);
 }
 
 static void on_interrupt(int signal)
@@ -153,85 +176,115 @@ static void on_interrupt(int signal)
 	runner_interrupt();
 }
 
+/* The result to RESULT_FD. */
+static int tell_result(const json_t *job, const struct run_config *c,
+		       struct run_result *r, json_t *before)
+{
+	json_t *out = results_replicate(
+		c, r, (unsigned int)json_integer_value(json_object_get(job, "replicate")),
+		(unsigned int)json_integer_value(json_object_get(job, "order")), before,
+		fingerprint_thermal_json());
+	int error = json_dumpfd(out, RESULT_FD, JSON_COMPACT) ? -EIO : 0;
+
+	if (error)
+		fprintf(stderr, "the result could not be handed over\n");
+	run_result_free(r);
+	json_decref(out);
+	return error;
+}
+
 int cmd_replicate(int argc, char **argv)
 {
 	struct sigaction action = { .sa_handler = on_interrupt };
 	struct run_config c;
 	struct run_result r;
 	struct kv_msg why = { "" };
-	json_t *job, *out, *before;
+	json_t *job, *before = NULL;
 	int error;
 
-	if (argc != 3) {
+	(void)argv;
+	(void)sigaction(SIGINT, &action, NULL);
+	job = argc == 1 ? json_loadfd(JOB_FD, 0, NULL) : NULL;
+	if (!job) {
 		cli_complain("replicate is for kvbench itself");
 		return EXIT_USAGE;
 	}
-	(void)sigaction(SIGINT, &action, NULL);
-	job = json_load_file(argv[1], 0, NULL);
-	error = job ? config_from_json(job, &c, &why) : -EINVAL;
+	error = config_from_json(job, &c, &why);
 	if (!error) {
 		before = fingerprint_thermal_json();
 		error = runner_run(&c, tell_progress, NULL, &r, &why);
-		if (error)
-			json_decref(before);
 	}
 	if (error) {
 		fprintf(stderr, "%s\n", *why.text ? why.text : strerror(-error));
-		json_decref(job);
-		return EXIT_FAILED;
+		json_decref(before);
+	} else {
+		error = tell_result(job, &c, &r, before);
 	}
-	out = results_replicate(
-		&c, &r,
-		(unsigned int)json_integer_value(json_object_get(job, "replicate")),
-		(unsigned int)json_integer_value(json_object_get(job, "order")), before,
-		fingerprint_thermal_json());
-	error = results_save(out, argv[2], &why);
-	if (error)
-		fprintf(stderr, "%s\n", why.text);
-	run_result_free(&r);
-	json_decref(out);
 	json_decref(job);
 	return error ? EXIT_FAILED : EXIT_OK;
 }
 
 /* ---- the parent ---- */
 
-struct paths {
-	char work[1024], store[1100], job[1100], result[1100], errors[1100];
+struct channel {               /* between parent and child */
+	int job, result, said; /* files in memory */
+	int progress[2];       /* a pipe */
 };
 
-static int make_paths(const char *scratch, struct paths *p, struct kv_msg *why)
+static void channel_close(struct channel *c)
 {
-	if ((size_t)snprintf(p->work, sizeof(p->work), "%s/kvbench-XXXXXX", scratch) >=
-	    sizeof(p->work))
-		return kv_fail(why, -ENAMETOOLONG, "%s: too long a path", scratch);
-	if (!mkdtemp(p->work)) {
-		int error = -errno;
+	const int fd[] = { c->job, c->result, c->said, c->progress[0], c->progress[1] };
+	size_t i;
 
-		return kv_fail(why, error, "no directory can be made in %s: %s", scratch,
-			       strerror(-error));
-	}
-	(void)snprintf(p->store, sizeof(p->store), "%s/store", p->work);
-	(void)snprintf(p->job, sizeof(p->job), "%s/job.json", p->work);
-	(void)snprintf(p->result, sizeof(p->result), "%s/result.json", p->work);
-	(void)snprintf(p->errors, sizeof(p->errors), "%s/stderr", p->work);
-	return 0;
+	for (i = 0; i < sizeof(fd) / sizeof(fd[0]); i++)
+		if (fd[i] >= 0)
+			(void)close(fd[i]);
 }
 
-static void exec_child(const struct paths *p, int pipe_end)
+static int channel_open(struct channel *c, const json_t *job, struct kv_msg *why)
 {
-	int errors = open(p->errors, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+	int error = 0;
 
-	if (pipe_end == PROGRESS_FD)
-		(void)fcntl(pipe_end, F_SETFD, 0);
-	else
-		(void)dup2(pipe_end, PROGRESS_FD);
-	if (errors >= 0)
-		(void)dup2(errors, STDERR_FILENO);
-	(void)dup2(STDERR_FILENO,
-		   STDOUT_FILENO); /* a library's chatter is not our output */
-	(void)execl("/proc/self/exe", "kvbench", "replicate", p->job, p->result,
-		    (char *)NULL);
+	*c = (struct channel){ -1, -1, -1, { -1, -1 } };
+	c->job = memfd_create("job", MFD_CLOEXEC);
+	c->result = memfd_create("result", MFD_CLOEXEC);
+	c->said = memfd_create("stderr", MFD_CLOEXEC);
+	if (c->job < 0 || c->result < 0 || c->said < 0 || pipe2(c->progress, O_CLOEXEC))
+		error = -errno;
+	if (!error && (!job || json_dumpfd(job, c->job, JSON_COMPACT) ||
+		       lseek(c->job, 0, SEEK_SET)))
+		error = -ENOMEM;
+	if (!error)
+		return 0;
+	channel_close(c);
+	return kv_fail(why, error, "nothing to talk through to a child: %s",
+		       strerror(-error));
+}
+
+/* In the child; fds of its own may stand where they are to go. */
+static void take_fds(const struct channel *c)
+{
+	const int from[] = { c->progress[1], c->job, c->result };
+	int high[FDS_END - PROGRESS_FD], i;
+
+	for (i = 0; i < FDS_END - PROGRESS_FD; i++)
+		high[i] = fcntl(from[i], F_DUPFD_CLOEXEC, FDS_END);
+	(void)dup2(c->said, STDERR_FILENO);
+	for (i = 0; i < FDS_END - PROGRESS_FD; i++)
+		(void)dup2(high[i], PROGRESS_FD + i);
+	/* A library's chatter is not our output. */
+	(void)dup2(STDERR_FILENO, STDOUT_FILENO);
+}
+
+/* A group of its own: a terminal's Ctrl-C comes through the parent, and so once. */
+static void exec_child(const struct channel *c, const sigset_t *mask)
+{
+	(void)setpgid(0, 0);
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	take_fds(c);
+	(void)sigprocmask(SIG_SETMASK, mask, NULL);
+	(void)execl("/proc/self/exe", "kvbench", "replicate", (char *)NULL);
+	fprintf(stderr, "kvbench could not start itself: %s\n", strerror(errno));
 	_exit(127);
 }
 
@@ -249,7 +302,7 @@ static bool watch_child(int fd, pid_t pid, double timeout, run_progress_fn *prog
 		char phase[32];
 		ssize_t n = 0;
 
-		if (poll(&p, 1, 500) > 0) {
+		if (poll(&p, 1, 100) > 0) {
 			n = read(fd, line, sizeof(line) - 1);
 			if (n == 0)
 				return killed;
@@ -258,17 +311,19 @@ static bool watch_child(int fd, pid_t pid, double timeout, run_progress_fn *prog
 		if (progress && sscanf(line, "%31s %lf", phase, &fraction) == 2)
 			progress(arg, phase, fraction, 1);
 		elapsed = (double)clock_monotonic_ns() * 1e-9 - begun;
-		if (timeout > 0 && elapsed > timeout + (killed ? GRACE_SECONDS : 0)) {
+		if (timeout > 0 && elapsed > timeout && !killed) {
 			(void)kill(pid, SIGKILL);
 			killed = true;
 		}
 	}
 }
 
-static void last_line(const char *path, char *out, size_t n)
+/* As ASCII: whatever a library says must fit into JSON. */
+static void last_line(int fd, char *out, size_t n)
 {
 	char line[512];
-	FILE *f = fopen(path, "re");
+	FILE *f = lseek(fd, 0, SEEK_SET) ? NULL : fdopen(dup(fd), "r");
+	char *p;
 
 	out[0] = '\0';
 	while (f && fgets(line, sizeof(line), f))
@@ -278,78 +333,93 @@ static void last_line(const char *path, char *out, size_t n)
 		}
 	if (f)
 		(void)fclose(f);
+	for (p = out; *p; p++)
+		if (*p < ' ' || *p > '~')
+			*p = '?';
 }
 
-static int judge_child(const struct replicate_job *job, const struct paths *p, int status,
-		       bool timed_out, json_t **out, struct kv_msg *why)
+static const char *advice(int signal)
 {
-	const char *label = job->engine->label;
+	return signal == SIGKILL ? "; if nobody did that, memory ran out: take fewer "
+				   "records or a smaller --memory"
+				 : "";
+}
+
+static int judge_child(const struct replicate_job *job, const struct channel *c,
+		       int status, bool timed_out, json_t **out, struct kv_msg *why)
+{
 	char said[256];
 
-	*out = json_load_file(p->result, 0, NULL);
+	if (!lseek(c->result, 0, SEEK_SET))
+		*out = json_loadfd(c->result, 0, NULL);
 	if (stopped)
 		return -EINTR;
-	last_line(p->errors, said, sizeof(said));
+	last_line(c->said, said, sizeof(said));
 	if (timed_out)
-		return kv_fail(why, -ETIMEDOUT, "%s did not end within %.0f s", label,
+		return kv_fail(why, -ETIMEDOUT, "did not end within %g s",
 			       job->timeout_seconds);
 	if (WIFSIGNALED(status))
-		return kv_fail(why, -ECHILD, "%s was ended by signal %d (%s)%s%s", label,
+		return kv_fail(why, -ECHILD, "was ended by signal %d (%s)%s%s%s",
 			       WTERMSIG(status), strsignal(WTERMSIG(status)),
-			       *said ? "; it said: " : "", said);
+			       advice(WTERMSIG(status)), *said ? "; it said: " : "",
+			       said);
 	if (WEXITSTATUS(status) || !*out)
-		return kv_fail(why, -ECHILD, "%s: %s", label,
-			       *said ? said : "failed silently");
+		return kv_fail(why, -ECHILD, "%s", *said ? said : "failed silently");
 	return 0;
 }
 
-static int run_child(const struct replicate_job *job, const struct paths *p,
+static int run_child(const struct replicate_job *job, struct channel *c,
 		     run_progress_fn *progress, void *arg, json_t **out,
 		     struct kv_msg *why)
 {
 	bool timed_out;
-	int ends[2], status = 0;
+	int status = 0;
+	sigset_t before;
 	pid_t pid;
 
-	if (pipe2(ends, O_CLOEXEC)) {
-		int error = -errno;
-
-		return kv_fail(why, error, "no pipe: %s", strerror(-error));
-	}
-	pid = fork();
+	hold_signals(&before);
+	pid = stopped ? -1 : fork();
 	if (pid == 0)
-		exec_child(p, ends[1]);
-	(void)close(ends[1]);
-	if (pid < 0) {
-		int error = -errno;
-
-		(void)close(ends[0]);
-		return kv_fail(why, error, "no process: %s", strerror(-error));
-	}
+		exec_child(c, &before);
 	child_pid = pid;
-	timed_out = watch_child(ends[0], pid, job->timeout_seconds, progress, arg);
+	(void)sigprocmask(SIG_SETMASK, &before, NULL);
+	if (pid < 0)
+		return stopped ? -EINTR
+			       : kv_fail(why, -EAGAIN, "no process: %s", strerror(errno));
+	(void)close(c->progress[1]);
+	c->progress[1] = -1;
+	timed_out = watch_child(c->progress[0], pid, job->timeout_seconds, progress, arg);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	child_pid = 0;
-	(void)close(ends[0]);
-	return judge_child(job, p, status, timed_out, out, why);
+	return judge_child(job, c, status, timed_out, out, why);
 }
 
 int replicate_run(const struct replicate_job *job, run_progress_fn *progress, void *arg,
 		  json_t **out, struct kv_msg *why)
 {
-	struct paths p;
+	char work[1024], store[1100];
+	struct channel c;
 	json_t *text;
-	int error = make_paths(job->scratch, &p, why);
+	int error;
 
 	*out = NULL;
-	if (error)
-		return error;
-	text = replicate_job_json(job, p.store);
-	error = results_save(text, p.job, why);
+	if ((size_t)snprintf(work, sizeof(work), "%s/kvbench-XXXXXX", job->scratch) >=
+	    sizeof(work))
+		return kv_fail(why, -ENAMETOOLONG, "%s: too long a path", job->scratch);
+	if (!mkdtemp(work)) {
+		error = -errno;
+		return kv_fail(why, error, "no directory can be made in %s: %s",
+			       job->scratch, strerror(-error));
+	}
+	(void)snprintf(store, sizeof(store), "%s/store", work);
+	text = replicate_job_json(job, store);
+	error = channel_open(&c, text, why);
 	json_decref(text);
-	if (!error)
-		error = run_child(job, &p, progress, arg, out, why);
-	(void)remove_tree(p.work);
+	if (!error) {
+		error = run_child(job, &c, progress, arg, out, why);
+		channel_close(&c);
+	}
+	(void)remove_tree(work);
 	return error;
 }

@@ -21,11 +21,12 @@ json_t *replicate_job_json(const struct replicate_job *job, const char *dir);
 
 /* Runs the job in a child and returns its "replicate" of the schema in *out. -EINTR: the
  * user asked to stop (*out may be a partial replicate, or NULL). Other errors: why says
- * which engine, what happened and what it printed last. The store is removed. */
+ * what happened and what the child printed last. The store is removed. */
 int replicate_run(const struct replicate_job *job, run_progress_fn *progress, void *arg,
 		  json_t **out, struct kv_msg *why);
 
-/* SIGINT and SIGTERM are remembered from now on, and passed to a running child. */
+/* SIGINT, SIGTERM and SIGHUP are remembered from now on, and passed to a running child as
+ * a SIGINT: the first ends its run, the second its check, the third kills it. */
 void replicate_catch_signals(void);
 bool replicate_stopped(void);
 
