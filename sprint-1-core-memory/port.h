@@ -14,6 +14,8 @@
  *            port_write_lock/unlock
  *  order     port_load_acquire(p) port_store_release(p, v) port_load_relaxed(p)
  *            port_store_relaxed(p, v) port_cas(p, &expected, v) port_fetch_add(p, v)
+ *  version   port_write_begin(&v) port_write_end(&v)     odd while the one writer is at it;
+ *            port_load_acquire(&v) before, port_read_again(&v) after what a reader loads
  *  checksum  port_crc32c(crc, p, n)                   Castagnoli; start with crc 0
  *  sort      port_sort(base, n, size, compare)        not stable, no recursion
  *  text      port_vsnprintf(buf, n, fmt, ap)

@@ -57,6 +57,44 @@ struct port_rwlock {
 				    __ATOMIC_ACQUIRE)
 #define port_fetch_add(p, v) __atomic_fetch_add(p, v, __ATOMIC_ACQ_REL)
 
+/* A sequence lock's halves (Boehm, "Can seqlocks get along with programming language memory
+ * models?", 2012). ThreadSanitizer knows no fences, so it is given stronger words. */
+#if defined(__SANITIZE_THREAD__)
+#define PORT_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define PORT_TSAN 1
+#endif
+#endif
+#ifndef PORT_TSAN
+#define PORT_TSAN 0
+#endif
+
+static inline void port_write_begin(uint64_t *version)
+{
+#if PORT_TSAN
+	(void)port_fetch_add(version, (uint64_t)1);
+#else
+	port_store_relaxed(version, *version + 1);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+#endif
+}
+
+static inline void port_write_end(uint64_t *version)
+{
+	port_store_release(version, *version + 1);
+}
+
+static inline uint64_t port_read_again(const uint64_t *version)
+{
+#if PORT_TSAN
+	return __atomic_load_n(version, __ATOMIC_SEQ_CST);
+#else
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	return port_load_relaxed(version);
+#endif
+}
+
 uint32_t port_crc32c(uint32_t crc, const void *p, size_t n);
 
 typedef int port_compare_fn(const void *a, const void *b);

@@ -69,21 +69,13 @@ static inline uint32_t swiss_mark(uint64_t hash)
 	return hash_tag(hash) & ~(uint32_t)(SWISS_FULL - 1);
 }
 
-#ifdef __SANITIZE_THREAD__
-#define SWISS_TSAN
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define SWISS_TSAN
-#endif
-#endif
-
 /* The control bytes, each as it was at some moment of the load; the rest is of no meaning.
  * A vector's load is not atomic in C's words, but no machine tears a byte. To
  * ThreadSanitizer, which knows words alone, it is made of atomic loads, so that it still
  * checks who stores. */
 static inline vec128 swiss_load(const struct swiss_chunk *c)
 {
-#ifdef SWISS_TSAN
+#if PORT_TSAN
 	uint8_t control[16] = { 0 };
 	int i;
 
