@@ -18,21 +18,22 @@ struct event {
 	const char *name;
 	uint32_t type;
 	uint64_t config;
+	bool in_kernel; /* it happens there: who counts user space alone counts none */
 };
 
 static const struct event hardware[] = {
-	{ "cycles", PERF_TYPE_HARDWARE, PERF_COUNT_HW_CPU_CYCLES },
-	{ "instructions", PERF_TYPE_HARDWARE, PERF_COUNT_HW_INSTRUCTIONS },
-	{ "cache-references", PERF_TYPE_HARDWARE, PERF_COUNT_HW_CACHE_REFERENCES },
-	{ "cache-misses", PERF_TYPE_HARDWARE, PERF_COUNT_HW_CACHE_MISSES },
-	{ "branch-misses", PERF_TYPE_HARDWARE, PERF_COUNT_HW_BRANCH_MISSES },
+	{ "cycles", PERF_TYPE_HARDWARE, PERF_COUNT_HW_CPU_CYCLES, false },
+	{ "instructions", PERF_TYPE_HARDWARE, PERF_COUNT_HW_INSTRUCTIONS, false },
+	{ "cache-references", PERF_TYPE_HARDWARE, PERF_COUNT_HW_CACHE_REFERENCES, false },
+	{ "cache-misses", PERF_TYPE_HARDWARE, PERF_COUNT_HW_CACHE_MISSES, false },
+	{ "branch-misses", PERF_TYPE_HARDWARE, PERF_COUNT_HW_BRANCH_MISSES, false },
 };
 
 static const struct event software[] = {
-	{ "task-clock", PERF_TYPE_SOFTWARE, PERF_COUNT_SW_TASK_CLOCK },
-	{ "context-switches", PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CONTEXT_SWITCHES },
-	{ "cpu-migrations", PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CPU_MIGRATIONS },
-	{ "page-faults", PERF_TYPE_SOFTWARE, PERF_COUNT_SW_PAGE_FAULTS },
+	{ "task-clock", PERF_TYPE_SOFTWARE, PERF_COUNT_SW_TASK_CLOCK, false },
+	{ "context-switches", PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CONTEXT_SWITCHES, true },
+	{ "cpu-migrations", PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CPU_MIGRATIONS, true },
+	{ "page-faults", PERF_TYPE_SOFTWARE, PERF_COUNT_SW_PAGE_FAULTS, false },
 };
 
 struct perf_group {
@@ -44,6 +45,11 @@ struct perf_group {
 	bool hardware, user_only;
 	char note[128];
 };
+
+static bool is_refusal(int error)
+{
+	return error == EACCES || error == EPERM;
+}
 
 static int event_open(const struct event *e, bool *user_only)
 {
@@ -60,7 +66,7 @@ static int event_open(const struct event *e, bool *user_only)
 	int fd =
 		(int)syscall(SYS_perf_event_open, &attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
 
-	if (fd < 0 && (errno == EACCES || errno == EPERM)) {
+	if (fd < 0 && is_refusal(errno) && !e->in_kernel) {
 		attr.exclude_kernel = 1; /* what an ordinary user may see */
 		fd = (int)syscall(SYS_perf_event_open, &attr, 0, -1, -1,
 				  PERF_FLAG_FD_CLOEXEC);
@@ -87,6 +93,22 @@ static int open_all(struct perf_group *g, const struct event *e, size_t n)
 	return error;
 }
 
+/* error: why hardware events could not be opened. */
+static void write_note(struct perf_group *g, int error)
+{
+	static const char see[] = "(see /proc/sys/kernel/perf_event_paranoid)";
+
+	if (!g->hardware && is_refusal(error))
+		(void)snprintf(g->note, sizeof(g->note),
+			       "no hardware counters: not permitted %s", see);
+	else if (g->user_only)
+		(void)snprintf(g->note, sizeof(g->note), "%suser space only %s",
+			       g->hardware ? "" : "no hardware counters, ", see);
+	else if (!g->hardware)
+		(void)snprintf(g->note, sizeof(g->note),
+			       "no hardware counters: this machine offers none");
+}
+
 struct perf_group *perf_group_open(void)
 {
 	struct perf_group *g = calloc(1, sizeof(*g));
@@ -96,21 +118,12 @@ struct perf_group *perf_group_open(void)
 		return NULL;
 	error = open_all(g, hardware, sizeof(hardware) / sizeof(hardware[0]));
 	g->hardware = g->n > 0;
-	if (!g->hardware)
-		(void)snprintf(
-			g->note, sizeof(g->note), "no hardware counters: %s",
-			error == EACCES || error == EPERM
-				? "not permitted (see /proc/sys/kernel/perf_event_paranoid)"
-				: "this machine offers none");
 	(void)open_all(g, software, sizeof(software) / sizeof(software[0]));
-	if (g->hardware && g->user_only)
-		(void)snprintf(
-			g->note, sizeof(g->note),
-			"user space only (see /proc/sys/kernel/perf_event_paranoid)");
 	if (!g->n) {
 		free(g);
 		return NULL;
 	}
+	write_note(g, error);
 	return g;
 }
 

@@ -24,7 +24,7 @@ struct perf_values {
 	struct perf_value v[PERF_VALUES_MAX];
 	size_t n;
 	bool hardware;
-	char note[128]; /* why hardware events are missing; "" when they are not */
+	char note[128]; /* what is missing, and why; "" when nothing is */
 };
 
 struct perf_group;

@@ -7,15 +7,17 @@
  * by syscall(2), and counts. (What is lost is that pthread_cancel() could end a thread
  * inside them, and a sanitizer's check of the written bytes.)
  *
- * Whether a descriptor is O_SYNC the kernel is asked once, at its first write; close()
- * and dup2() make it unknown again. So it does not matter how it was opened. The two
- * relaxed loads that this adds to a write are nothing beside the system call.
+ * Whether a descriptor is O_SYNC the kernel is asked once, at its first write; close(),
+ * fclose() and dup2() make it unknown again. So it does not matter how it was opened. The
+ * two relaxed loads that this adds to a write are nothing beside the system call.
  */
 #include "sync_counter.h"
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
@@ -92,8 +94,11 @@ static uint8_t ask(int fd)
 {
 	long flags = syscall(SYS_fcntl, fd, F_GETFL);
 
-	/* O_SYNC holds O_DSYNC's bit. An error is left to the write itself to report. */
-	return flags >= 0 && flags & O_DSYNC ? SYNCHRONOUS : PLAIN;
+	/* No such descriptor: the write itself will say so, and the next file may get the
+	 * number. O_SYNC holds O_DSYNC's bit. */
+	if (flags < 0)
+		return UNKNOWN;
+	return flags & O_DSYNC ? SYNCHRONOUS : PLAIN;
 }
 
 static bool is_synchronous(int fd)
@@ -121,6 +126,20 @@ int close(int fd)
 {
 	forget(fd);
 	return (int)syscall(SYS_close, fd);
+}
+
+/* The C library's closes without a call of close() that could be seen. */
+int fclose(FILE *f)
+{
+	static int (*library_fclose)(FILE *); /* atomic */
+	int (*next)(FILE *) = __atomic_load_n(&library_fclose, __ATOMIC_RELAXED);
+
+	if (!next) {
+		*(void **)&next = dlsym(RTLD_NEXT, "fclose");
+		__atomic_store_n(&library_fclose, next, __ATOMIC_RELAXED);
+	}
+	forget(fileno(f));
+	return next(f);
 }
 
 int dup2(int from, int to)
