@@ -62,7 +62,7 @@ $(1)/tests: $$($(2)_tests:%=$(O)/$(1)/tests/%)
 $(1)/test: $(1)/tests
 	@harness/tools/run_tests.sh $$($(2)_tests:%=$(O)/$(1)/tests/%)
 $(1)/bench: $$($(2)_bench:%=$(O)/$(1)/bench/%)
-	@for b in $$^; do ./$$$$b || exit 1; done
+	@for b in $$(abspath $$^); do $$$$b || exit 1; done
 all: $(1)/all
 tests: $(1)/tests
 test_programs += $$($(2)_tests:%=$(O)/$(1)/tests/%)
