@@ -113,14 +113,13 @@ static double writes(const json_t *r)
 	return sum;
 }
 
-/* The last second is not a full one, nor is an only one. */
 static double worst_second(const json_t *r)
 {
 	const json_t *series = json_object_get(json_object_get(r, "run"), "series");
 	double worst = NAN;
 	size_t i, n = json_array_size(series);
 
-	for (i = 0; i + 1 < n; i++) {
+	for (i = 0; i < n; i++) {
 		double ops =
 			json_number_value(json_array_get(json_array_get(series, i), 0));
 

@@ -27,14 +27,19 @@ static double median_in_place(double *v, size_t n)
 
 double stat_median(const double *v, size_t n)
 {
-	double copy[SAMPLES_MAX];
+	double few[SAMPLES_MAX], *copy = few, median;
 
 	if (!n)
 		return NAN;
 	if (n > SAMPLES_MAX)
-		n = SAMPLES_MAX;
-	memcpy(copy, v, n * sizeof(*v));
-	return median_in_place(copy, n);
+		copy = malloc(n * sizeof(*copy));
+	if (!copy)
+		return NAN;
+	memcpy(copy, v, n * sizeof(*copy));
+	median = median_in_place(copy, n);
+	if (copy != few)
+		free(copy);
+	return median;
 }
 
 /* One resample's ratio: n values of each, drawn with replacement; paired draws take both
@@ -57,18 +62,41 @@ static double resample(struct rng *r, const double *a, size_t na, const double *
 	return median_in_place(x, na) / median_in_place(y, nb);
 }
 
+/* A resample whose base came to zero has no ratio, or an infinite one. The first kind
+ * cannot be sorted; either leaves nothing to say about where the ratio ends. */
+static void interval(double *ratio, struct stat_ratio *out)
+{
+	double low, high;
+	size_t i;
+
+	for (i = 0; i < RESAMPLES; i++)
+		if (isnan(ratio[i]))
+			return;
+	qsort(ratio, RESAMPLES, sizeof(*ratio), compare_double);
+	low = ratio[(size_t)(RESAMPLES * 0.025)];
+	high = ratio[(size_t)(RESAMPLES * 0.975)];
+	if (!isfinite(low) || !isfinite(high))
+		return;
+	out->low = low;
+	out->high = high;
+	out->detected = low > 1 || high < 1;
+}
+
 struct stat_ratio stat_ratio(const double *a, size_t na, const double *b, size_t nb,
 			     bool paired, uint64_t seed)
 {
 	struct stat_ratio out = { NAN, NAN, NAN, false };
-	double *ratio;
+	double *ratio, whole;
 	struct rng r;
 	size_t i;
 
 	if (!na || !nb || na > SAMPLES_MAX || nb > SAMPLES_MAX)
 		return out;
-	out.ratio = stat_median(a, na) / stat_median(b, nb);
-	if (na < MIN_SAMPLES || nb < MIN_SAMPLES || !isfinite(out.ratio))
+	whole = stat_median(a, na) / stat_median(b, nb);
+	if (!isfinite(whole))
+		return out;
+	out.ratio = whole;
+	if (na < MIN_SAMPLES || nb < MIN_SAMPLES)
 		return out;
 	ratio = malloc(RESAMPLES * sizeof(*ratio));
 	if (!ratio)
@@ -76,10 +104,7 @@ struct stat_ratio stat_ratio(const double *a, size_t na, const double *b, size_t
 	rng_seed(&r, seed, 0);
 	for (i = 0; i < RESAMPLES; i++)
 		ratio[i] = resample(&r, a, na, b, nb, paired && na == nb);
-	qsort(ratio, RESAMPLES, sizeof(*ratio), compare_double);
-	out.low = ratio[(size_t)(RESAMPLES * 0.025)];
-	out.high = ratio[(size_t)(RESAMPLES * 0.975)];
-	out.detected = out.low > 1 || out.high < 1;
+	interval(ratio, &out);
 	free(ratio);
 	return out;
 }
