@@ -2,10 +2,11 @@
 /*
  * peer_tkrzw.c - Tkrzw's hash and tree databases behind kv.h, through its C interface.
  *
- * Both change one mapped file in place, without a log. What is written survives the
- * process, and after a kill -9 Tkrzw restores on open; after a power failure a record that
- * was half written takes others with it. So neither offers a durability but none: they
- * stand in the report as the price of being safe, and only where no safety is asked for.
+ * Both change one mapped file in place, without a log. After a kill -9 Tkrzw restores on
+ * open; after a power failure a record that was half written takes others with it. So
+ * neither offers a durability but none: they stand in the report as the price of being
+ * safe, and only where no safety is asked for. The tree keeps not even that in full: it
+ * writes the pages of a split or a merge one by one, and a kill in between loses a leaf.
  */
 #include "engines.h"
 
@@ -370,7 +371,7 @@ static const struct kv_ops hash_ops = {
 
 static const struct kv_ops tree_ops = {
 	.name = "tkrzw-tree",
-	.summary = "Tkrzw TreeDBM: a B+tree changed in place, not crash-safe",
+	.summary = "Tkrzw TreeDBM: a B+tree changed in place, safe from no crash",
 	.caps = KV_CAP_CURSOR | KV_CAP_ORDERED | KV_CAP_PERSISTENT,
 	.opts = tree_opts,
 	.open = tree_open,
@@ -419,5 +420,6 @@ const struct engine_info engine_tkrzw_tree = {
 	.tuning =
 		"In-place updates in a mapped file, pages of 8130 bytes, as many in its cache "
 		"as the budget holds. Every update writes its page, because one in the cache "
-		"alone would not survive the process. Level none alone.",
+		"alone would not survive the process. Level none alone, and less than that: "
+		"a process killed while it splits or merges a leaf loses that leaf's pairs.",
 };
