@@ -167,7 +167,7 @@ static int version_prepare(struct array_store *s, size_t more)
 	if (more > SIZE_MAX / 2 - old->n)
 		return -ENOMEM;
 	need = old->n + more;
-	cap = old->cap > need ? old->cap : need + need / 2 + 16;
+	cap = old->cap >= need ? old->cap : need + need / 2 + 16;
 	if (old->references > 1) {
 		v = version_new(cap);
 		if (!v)
@@ -302,12 +302,13 @@ static int array_get(struct kv *kv, struct kv_snapshot *snap, struct kv_slice ke
 	return error;
 }
 
-/* Entries for the puts among op[0..n), NULL for the others; *bytes is what they take. */
+/* Entries for the puts among op[0..n), NULL for the others; how many, and what they take. */
 static int make_entries(const struct kv_op *op, size_t n, struct array_entry **entry,
-			uint64_t *bytes)
+			size_t *puts, uint64_t *bytes)
 {
 	size_t i;
 
+	*puts = 0;
 	*bytes = 0;
 	for (i = 0; i < n; i++) {
 		entry[i] = NULL;
@@ -320,6 +321,7 @@ static int make_entries(const struct kv_op *op, size_t n, struct array_entry **e
 			return -ENOMEM;
 		}
 		*bytes += entry_size(entry[i]);
+		++*puts;
 	}
 	return 0;
 }
@@ -329,9 +331,9 @@ static int array_write(struct kv *kv, const struct kv_op *op, size_t n,
 {
 	struct array_store *s = array_store(kv);
 	struct array_entry *one, **entry = &one;
+	size_t i, puts;
 	uint64_t bytes;
 	int error;
-	size_t i;
 
 	(void)how; /* KV_NONE: kv_write() refuses the others */
 	if (n > 1) {
@@ -341,7 +343,7 @@ static int array_write(struct kv *kv, const struct kv_op *op, size_t n,
 		if (!entry)
 			return -ENOMEM;
 	}
-	error = make_entries(op, n, entry, &bytes);
+	error = make_entries(op, n, entry, &puts, &bytes);
 	if (error)
 		goto out;
 
@@ -349,7 +351,7 @@ static int array_write(struct kv *kv, const struct kv_op *op, size_t n,
 	if (s->memory_bytes && s->entry_bytes + bytes > s->memory_bytes)
 		error = -ENOSPC;
 	else
-		error = version_prepare(s, n);
+		error = version_prepare(s, puts);
 	for (i = 0; i < n; i++) {
 		if (error)
 			port_free(entry[i]);

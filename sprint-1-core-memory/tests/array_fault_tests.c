@@ -315,10 +315,11 @@ static int cursor_held(struct scene *s)
 	return kv_cursor(s->kv, s->held, &s->new_cursor);
 }
 
-enum { PAIRS_FULL = 15 }; /* the next put makes the array grow */
+enum { PAIRS_FULL = 16 }; /* the next put makes the array grow */
 
 #define FOUR    "a=AA b=BB c=CC d=DD "
 #define E_TO_O  "e=EE f=FF g=GG h=HH i=II j=JJ k=KK l=LL m=MM n=NN o=OO "
+#define E_TO_P  E_TO_O "p=PP "
 #define PUT_NEW "a=AA b=BB bb=new c=CC d=DD "
 #define BATCH   "a=2 c=3 d=DD "
 
@@ -330,12 +331,14 @@ enum { PAIRS_FULL = 15 }; /* the next put makes the array grow */
 	}
 
 /* A put allocates its entry, a batch an array of entries too. A version that is full
- * allocates for all its pointers, one that is shared for a copy: its head and pointers. */
+ * allocates for all its pointers, one that is shared for a copy: its head and pointers.
+ * A delete needs no room. */
 static const struct call calls[] = {
 	CALL(put_with_room, put_new, 4, 1, PUT_NEW),
-	CALL(put_when_full, put_new, PAIRS_FULL, 2, PUT_NEW E_TO_O),
+	CALL(put_into_the_last_place, put_new, PAIRS_FULL - 1, 1, PUT_NEW E_TO_O),
+	CALL(put_when_full, put_new, PAIRS_FULL, 2, PUT_NEW E_TO_P),
 	CALL(put_when_shared, put_new, 4, 3, PUT_NEW, .shared = true),
-	CALL(put_when_full_and_shared, put_new, PAIRS_FULL, 3, PUT_NEW E_TO_O,
+	CALL(put_when_full_and_shared, put_new, PAIRS_FULL, 3, PUT_NEW E_TO_P,
 	     .shared = true),
 	CALL(put_into_empty, put_new, 0, 1, "bb=new "),
 	CALL(overwrite, put_over, 4, 1, "a=AA b=longer than before c=CC d=DD "),
@@ -344,12 +347,14 @@ static const struct call calls[] = {
 	CALL(put_over_the_cap, put_too_much, 4, 1, FOUR, .options = "memory_bytes=900",
 	     .shared = true, .error = -ENOSPC),
 	CALL(delete, delete, 4, 0, "a=AA c=CC d=DD "),
+	CALL(delete_when_full, delete, PAIRS_FULL, 0, "a=AA c=CC d=DD " E_TO_P),
 	CALL(delete_when_shared, delete, 4, 2, "a=AA c=CC d=DD ", .shared = true),
 	CALL(delete_missing, delete_missing, 4, 0, FOUR),
 	CALL(delete_range, delete_range, 4, 0, "a=AA d=DD "),
+	CALL(delete_range_when_full, delete_range, PAIRS_FULL, 0, "a=AA d=DD " E_TO_P),
 	CALL(delete_range_when_shared, delete_range, 4, 2, "a=AA d=DD ", .shared = true),
 	CALL(batch, batch, 4, 4, BATCH),
-	CALL(batch_when_full, batch, PAIRS_FULL, 5, BATCH E_TO_O),
+	CALL(batch_when_full, batch, PAIRS_FULL, 5, BATCH E_TO_P),
 	CALL(batch_when_shared, batch, 4, 6, BATCH, .shared = true),
 	CALL(get_into_nothing, get, 4, 1, FOUR, .value_after = "CC"),
 	CALL(get_into_too_little, get, 4, 1, FOUR, .buffer = 1, .value_after = "CC"),
