@@ -32,7 +32,7 @@ struct crew {
 	unsigned int writers, writes, reads;
 	unsigned int writing; /* atomic: writers that have not finished */
 	unsigned int written; /* atomic: how far the only writer is */
-	unsigned int read;    /* atomic: reads so far, of all readers */
+	unsigned int read;    /* atomic: reads so far, of all readers; backups begun */
 	unsigned int start;   /* atomic: enum start */
 	struct worker worker[THREADS_MAX];
 };
@@ -494,6 +494,12 @@ static void snapshot_may_be_shared(struct check *c)
 
 /* ---- backup while a writer goes on ---- */
 
+enum {
+	WRITES_BEFORE_BACKUP = 120,
+	WRITES_WITHOUT_BACKUP = 200, /* the writer waits for a backup that comes late */
+	WRITES_AT_LEAST = 240,
+};
+
 /* Step i: put "a" to i, append key i, put "z" to i. So at any moment n keys have been
  * appended, "a" is n - 1 or n, and "z" n - 2 or n - 1: a copy that is of no one moment
  * shows, in whichever order it was made. */
@@ -502,21 +508,26 @@ static void append_in_order(struct worker *w)
 	unsigned int i;
 	char key[32], number[32];
 
-	/* Until the backup is done, which sets writing to 0, or long enough. */
+	/* Until the backup is done, which sets writing to 0, or long enough. A failed put
+	 * ends it too. */
 	for (i = 0; i < w->crew->writes; i++) {
 		struct kv_slice k = kv_slice(
 			key, (size_t)snprintf(key, sizeof(key), "append%06u", i));
 		struct kv_slice v = kv_slice(
 			number, (size_t)snprintf(number, sizeof(number), "%u", i));
 
-		if (i > 200 && !port_load_acquire(&w->crew->writing))
+		while (i == WRITES_WITHOUT_BACKUP && !port_load_acquire(&w->crew->read))
+			sched_yield();
+		if (i > WRITES_AT_LEAST && !port_load_acquire(&w->crew->writing))
 			break;
 		if (wrong(w, "kv_put", 0,
 			  kv_put(w->crew->kv, kv_slice("a", 1), v, KV_NONE)) ||
 		    wrong(w, "kv_put", 0, kv_put(w->crew->kv, k, k, KV_NONE)) ||
 		    wrong(w, "kv_put", 0,
-			  kv_put(w->crew->kv, kv_slice("z", 1), v, KV_NONE)))
+			  kv_put(w->crew->kv, kv_slice("z", 1), v, KV_NONE))) {
+			port_store_release(&w->crew->writing, 0);
 			break;
+		}
 		port_store_release(&w->crew->written, i + 1);
 		if (i % 16 == 0)
 			sched_yield();
@@ -533,10 +544,11 @@ static void take_backup(struct worker *w)
 {
 	struct backup_run *run = container_of(w->crew, struct backup_run, crew);
 
-	while (port_load_acquire(&w->crew->written) < 120 &&
-	       !w->crew->worker[0].complaint[0])
+	while (port_load_acquire(&w->crew->written) < WRITES_BEFORE_BACKUP &&
+	       port_load_acquire(&w->crew->writing))
 		sched_yield();
 	run->before = port_load_acquire(&w->crew->written);
+	port_fetch_add(&w->crew->read, 1u);
 	wrong(w, "kv_backup", 0, kv_backup(w->crew->kv, run->dir));
 	/* The write under way may be in it, though it is not yet counted. */
 	run->after = port_load_acquire(&w->crew->written) + 1;

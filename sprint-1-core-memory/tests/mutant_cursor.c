@@ -5,7 +5,6 @@
  */
 #include "mutant_private.h"
 
-#include <sched.h>
 #include <stdlib.h>
 
 struct mutant_cursor {
@@ -156,7 +155,9 @@ int mutant_cursor_open(struct kv *kv, struct kv_snapshot *snap, struct kv_cursor
 /* Copies the newest state pair by pair while others write. */
 static int copy_moving_target(struct mutant_kv *m, struct kv *to)
 {
+	enum { WRITES_BETWEEN = 12 }; /* more than a pair may differ from the next by */
 	struct mutant_cursor c = { .m = m };
+	bool first = true;
 	int error = 0;
 
 	while (!error && !(error = look_again(&c, true))) {
@@ -165,7 +166,9 @@ static int copy_moving_target(struct mutant_kv *m, struct kv *to)
 			error = show(&c, 0);
 		if (!error)
 			error = kv_put(to, c.inner->key, c.inner->value, KV_NONE);
-		sched_yield();
+		if (!error && first)
+			mutant_await(&m->writes, WRITES_BETWEEN);
+		first = false;
 	}
 	kv_cursor_close(c.inner);
 	kv_buf_free(&c.key);

@@ -283,6 +283,7 @@ static int mutant_snapshot(struct kv *kv, struct kv_snapshot **out)
 		free(snap);
 		return -ENOMEM;
 	}
+	port_fetch_add(&m->snapshots, 1u);
 	snap->released = port_load_acquire(&m->released);
 	snap->compacted = port_load_acquire(&m->compacted);
 	*out = snap;

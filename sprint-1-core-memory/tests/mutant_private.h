@@ -21,13 +21,14 @@ struct mutant_kv {
 	struct mutant_store *store; /* constant after open */
 	struct kv *inner;           /* constant after open */
 
-	unsigned int released, compacted, cursors; /* atomic */
+	unsigned int released, compacted, cursors, snapshots, writes; /* atomic */
 
 	struct port_mutex lock; /* of writers; protects the rest */
 	struct kv_buf last_put, last_deleted;
 	bool last_was_put, last_was_delete;
 	unsigned int deletes;
-	struct kv_op kept; /* KEEPS_POINTERS */
+	struct kv_op kept;  /* KEEPS_POINTERS */
+	bool seen_in_parts; /* BATCH_SEEN_IN_PARTS: a reader came in between */
 };
 
 /* Ours; its inner is the array's, which this file never looks into. */
@@ -76,6 +77,10 @@ static inline int inner_write(struct mutant_kv *m, enum kv_op_type type,
 
 	return m->inner->ops->write(m->inner, &op, 1, KV_NONE);
 }
+
+/* Waits until the atomic count has grown by this much: a mutant that shows only between two
+ * steps of another thread waits for them. Gives up when none comes for ten seconds. */
+void mutant_await(const unsigned int *count, unsigned int growth);
 
 /* Puts everything into to, by cursors, while others may write. */
 int mutant_copy(struct mutant_kv *m, struct kv *to);

@@ -4,8 +4,18 @@
  */
 #include "mutant_private.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <time.h>
+
+void mutant_await(const unsigned int *count, unsigned int growth)
+{
+	unsigned int from = port_load_acquire(count);
+	time_t begun = time(NULL);
+
+	while (port_load_acquire(count) - from < growth && time(NULL) - begun < 10)
+		sched_yield();
+}
 
 static void drop_op(struct kv_op *op, size_t *n, size_t i)
 {
@@ -98,11 +108,11 @@ static int apply(struct mutant_kv *m, struct kv_op *op, size_t n)
 		return -ENOMEM;
 	}
 	if (is(BATCH_SEEN_IN_PARTS)) {
-		static const struct timespec a_while = { 0, 20000 };
-
 		for (i = 0; i < n && !error; i++) {
 			error = m->inner->ops->write(m->inner, &op[i], 1, KV_NONE);
-			nanosleep(&a_while, NULL);
+			if (!m->seen_in_parts && n > 1)
+				mutant_await(&m->snapshots, 1);
+			m->seen_in_parts |= n > 1;
 		}
 		return error;
 	}
@@ -175,6 +185,7 @@ int mutant_write(struct kv *kv, const struct kv_op *given, size_t n,
 	}
 	error = apply(m, op, left);
 	remember(m, &last);
+	port_fetch_add(&m->writes, 1u);
 	if (is(KEEPS_POINTERS) && given[0].type == KV_PUT && given[0].key.len > 8 &&
 	    !memcmp(given[0].key.data, "borrowed ", 9))
 		m->kept = given[0];
