@@ -56,7 +56,7 @@ struct bdb_store {
 	struct peer_flush checkpointer; /* looks once a second whether one is due */
 
 	struct port_mutex said_lock;
-	struct kv_msg said; /* Berkeley DB's last sentence; protected by said_lock */
+	struct kv_msg said; /* the first complaint; protected by said_lock */
 };
 
 struct bdb_cursor {
@@ -102,7 +102,8 @@ static void on_error(const DB_ENV *bdb, const char *prefix, const char *text)
 
 	(void)prefix;
 	port_mutex_lock(&s->said_lock);
-	snprintf(s->said.text, sizeof(s->said.text), "%s", text);
+	if (!s->said.text[0]) /* what follows is about what the first led to */
+		snprintf(s->said.text, sizeof(s->said.text), "%s", text);
 	port_mutex_unlock(&s->said_lock);
 }
 
@@ -704,7 +705,8 @@ static int bdb_open(bool hash, struct env *env, const char *dir, const uint64_t 
 			s->db->close(s->db, 0);
 		if (s->bdb)
 			s->bdb->close(s->bdb, 0);
-		error = kv_fail(why, bdb_error(rc),
+		/* Recovery is what an open does: if that can't be, the files are bad. */
+		error = kv_fail(why, rc == DB_RUNRECOVERY ? -EBADMSG : bdb_error(rc),
 				"Berkeley DB cannot open %.80s: %.60s; %s", dir,
 				db_strerror(rc), s->said.text);
 		goto out_lock;

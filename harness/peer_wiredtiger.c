@@ -16,6 +16,7 @@
 #include "peer_flush.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 #include <wiredtiger.h>
 
 enum { OPT_COMPRESSION = PEER_OPTIONS, OPT_LEAF_BYTES, OPT_CHECKPOINT_BYTES };
@@ -52,7 +53,7 @@ struct wiredtiger_store {
 
 	WT_EVENT_HANDLER events;
 	struct port_mutex said_lock;
-	struct kv_msg said; /* WiredTiger's last sentence; protected by said_lock */
+	struct kv_msg said; /* the first complaint; protected by said_lock */
 };
 
 struct wiredtiger_snap {
@@ -106,7 +107,8 @@ static int on_error(WT_EVENT_HANDLER *events, WT_SESSION *session, int error,
 
 	(void)session, (void)error;
 	port_mutex_lock(&s->said_lock);
-	snprintf(s->said.text, sizeof(s->said.text), "%s", text);
+	if (!s->said.text[0]) /* what follows is about what the first led to */
+		snprintf(s->said.text, sizeof(s->said.text), "%s", text);
 	port_mutex_unlock(&s->said_lock);
 	return 0;
 }
@@ -624,12 +626,25 @@ static int connection_open(struct wiredtiger_store *s, const uint64_t *opt)
 	return rc;
 }
 
+/* WiredTiger says EINVAL and "error" of files that it can't make sense of, and of much
+ * else, but what else there is to be wrong with here does not come from a file. */
+static int open_error(const struct wiredtiger_store *s, int rc, bool was_there)
+{
+	if (strstr(s->said.text, "dlopen"))
+		return -EOPNOTSUPP; /* a compressor that is not installed */
+	if (was_there && (rc == EINVAL || rc == WT_ERROR))
+		return -EBADMSG;
+	return wiredtiger_error(rc);
+}
+
 static const struct kv_ops wiredtiger_ops;
 
 static int wiredtiger_store_open(struct env *env, const char *dir, const uint64_t *opt,
 				 struct kv **out, struct kv_msg *why)
 {
 	struct wiredtiger_store *s = port_alloc(sizeof(*s));
+	char path[PATH_MAX];
+	bool was_there;
 	int rc, error;
 
 	if (!s)
@@ -643,11 +658,12 @@ static int wiredtiger_store_open(struct env *env, const char *dir, const uint64_
 	port_mutex_init(&s->said_lock);
 	s->events.handle_error = on_error;
 	s->events.handle_message = on_message;
+	was_there = !peer_path(path, dir, "WiredTiger") && !access(path, F_OK);
 	rc = connection_open(s, opt);
 	if (rc) {
 		if (s->connection)
 			s->connection->close(s->connection, NULL);
-		error = kv_fail(why, wiredtiger_error(rc),
+		error = kv_fail(why, open_error(s, rc, was_there),
 				"WiredTiger cannot open %.80s: %.60s; %s", dir,
 				wiredtiger_strerror(rc), s->said.text);
 		goto out_lock;
