@@ -25,12 +25,12 @@ static uint64_t fnv1a(uint64_t seed, const void *data, size_t n)
 	return hash_fnv1a_end(h, n);
 }
 
-static uint32_t crc32c_word(uint32_t crc, uint64_t word)
+static uint64_t crc32c_word(uint64_t crc, uint64_t word)
 {
 	uint8_t bytes[8];
 
 	port_put_le64(bytes, word);
-	return ~port_crc32c_tables(~crc, bytes, sizeof(bytes));
+	return (uint32_t)~port_crc32c_tables(~(uint32_t)crc, bytes, sizeof(bytes));
 }
 
 static uint64_t crc32c(uint64_t seed, const void *data, size_t n)
@@ -79,21 +79,22 @@ static const struct hash_function functions[] = {
 	  neon_fnv1a_many },
 };
 
-static const struct hash_function crc32c_plain = {
-	CRC32C_NAME,
-	crc32c,
-	crc32c,
-	crc32c_many,
-};
-
 enum { FUNCTIONS = sizeof(functions) / sizeof(functions[0]) };
+
+const struct hash_function *hash_crc32c_plain(void)
+{
+	static const struct hash_function plain = { CRC32C_NAME, crc32c, crc32c,
+						    crc32c_many };
+
+	return &plain;
+}
 
 const struct hash_function *hash_function_get(size_t i)
 {
 	if (i >= FUNCTIONS)
 		return NULL;
 	if (functions[i].scalar == crc32c && !port_crc32c_has_instruction())
-		return &crc32c_plain;
+		return hash_crc32c_plain();
 	return &functions[i];
 }
 

@@ -27,7 +27,7 @@ static inline uint64_t hash_mix(uint64_t z)
 	return z ^ z >> 31;
 }
 
-/* ---- FNV-1a (Fowler, Noll, Vo; RFC 9923): seed 0 starts at the published basis ---- */
+/* ---- FNV-1a (Fowler, Noll and Vo, 1991): seed 0 starts at the published basis ---- */
 
 static inline uint64_t hash_fnv1a_start(uint64_t seed)
 {
@@ -56,15 +56,15 @@ static inline uint64_t hash_fnv1a_end(uint64_t h, size_t n)
  */
 
 struct hash_crc32c {
-	uint64_t key; /* the mixed seed */
-	uint32_t low, high;
+	uint64_t key;       /* the mixed seed */
+	uint64_t low, high; /* below 2^32; wide, as x86's instruction has it */
 };
 
 static inline struct hash_crc32c hash_crc32c_start(uint64_t seed)
 {
 	uint64_t key = hash_mix(seed + HASH_GOLDEN);
 
-	return (struct hash_crc32c){ key, (uint32_t)key, (uint32_t)(key >> 32) };
+	return (struct hash_crc32c){ key, (uint32_t)key, key >> 32 };
 }
 
 /* What the second CRC gets for this word: both halves of the product, folded. */
@@ -85,10 +85,13 @@ static inline uint64_t hash_crc32c_last(const uint8_t *p, size_t n)
 	return p[0] | (uint64_t)p[n / 2] << 8 | (uint64_t)p[n - 1] << 16;
 }
 
-static inline uint64_t hash_crc32c_end(uint32_t low, uint32_t high, size_t n)
+static inline uint64_t hash_crc32c_end(uint64_t low, uint64_t high, size_t n)
 {
-	return hash_mix((low | (uint64_t)high << 32) ^ n * HASH_GOLDEN);
+	return hash_mix((low | high << 32) ^ n * HASH_GOLDEN);
 }
+
+/* What stands for it where the processor has no such instruction. For tests. */
+const struct hash_function *hash_crc32c_plain(void);
 
 /* ---- neon_hash.c ---- */
 

@@ -87,14 +87,14 @@ void neon_fnv1a_many(uint64_t seed, const struct kv_slice *key, size_t n, uint64
 #include <arm_acle.h>
 
 #define CRC32C_CODE            __attribute__((target("+crc")))
-#define crc32c_word(crc, word) __crc32cd(crc, word)
+#define crc32c_word(crc, word) __crc32cd((uint32_t)(crc), word)
 
 #elif defined(__x86_64__)
 
 #include <nmmintrin.h>
 
 #define CRC32C_CODE            __attribute__((target("sse4.2")))
-#define crc32c_word(crc, word) (uint32_t) _mm_crc32_u64(crc, word)
+#define crc32c_word(crc, word) _mm_crc32_u64(crc, word)
 
 #else
 
@@ -102,18 +102,19 @@ void neon_fnv1a_many(uint64_t seed, const struct kv_slice *key, size_t n, uint64
 
 #define CRC32C_CODE
 
-static uint32_t crc32c_word(uint32_t crc, uint64_t word)
+static uint64_t crc32c_word(uint64_t crc, uint64_t word)
 {
 	uint8_t bytes[8];
 
 	port_put_le64(bytes, word);
-	return ~port_crc32c_tables(~crc, bytes, sizeof(bytes));
+	return (uint32_t)~port_crc32c_tables(~(uint32_t)crc, bytes, sizeof(bytes));
 }
 
 #endif
 
-CRC32C_CODE static inline uint64_t crc32c_rest(struct hash_crc32c c,
-					       const struct kv_slice *key, size_t from)
+/* Inlined, or its state would go through memory. */
+CRC32C_CODE __attribute__((always_inline)) static inline uint64_t
+crc32c_rest(struct hash_crc32c c, const struct kv_slice *key, size_t from)
 {
 	const uint8_t *p = key->data;
 	const size_t n = key->len;
@@ -133,29 +134,26 @@ CRC32C_CODE static inline uint64_t crc32c_rest(struct hash_crc32c c,
 	return hash_crc32c_end(c.low, c.high, n);
 }
 
-CRC32C_CODE static void crc32c_lanes(struct hash_crc32c start, const struct kv_slice *key,
-				     uint64_t *hash)
+/* Two keys are four CRCs on their way: as many as the instruction can overlap, and as many
+ * as stay in the registers of x86. */
+CRC32C_CODE static inline void crc32c_pair(struct hash_crc32c start,
+					   const struct kv_slice *key, uint64_t *hash)
 {
-	const size_t common = common_bytes(key);
-	struct hash_crc32c c[LANES] = { start, start, start, start };
-	uint64_t word[LANES];
+	const uint8_t *p = key[0].data, *q = key[1].data;
+	const size_t common = (key[0].len < key[1].len ? key[0].len : key[1].len) & ~7ul;
+	struct hash_crc32c a = start, b = start;
 	size_t i;
 
-#define LOAD(k) word[k] = port_get_le64((const uint8_t *)key[k].data + i);
-#define LOW(k)  c[k].low = crc32c_word(c[k].low, word[k]);
-#define HIGH(k) \
-	c[k].high = crc32c_word(c[k].high, hash_crc32c_product(word[k], start.key));
-#define REST(k) hash[k] = crc32c_rest(c[k], &key[k], common);
 	for (i = 0; i < common; i += 8) {
-		EACH_LANE(LOAD)
-		EACH_LANE(LOW)
-		EACH_LANE(HIGH)
+		uint64_t v = port_get_le64(p + i), w = port_get_le64(q + i);
+
+		a.low = crc32c_word(a.low, v);
+		b.low = crc32c_word(b.low, w);
+		a.high = crc32c_word(a.high, hash_crc32c_product(v, start.key));
+		b.high = crc32c_word(b.high, hash_crc32c_product(w, start.key));
 	}
-	EACH_LANE(REST)
-#undef LOAD
-#undef LOW
-#undef HIGH
-#undef REST
+	hash[0] = crc32c_rest(a, &key[0], common);
+	hash[1] = crc32c_rest(b, &key[1], common);
 }
 
 CRC32C_CODE uint64_t neon_crc32c_one(uint64_t seed, const void *p, size_t n)
@@ -170,9 +168,9 @@ CRC32C_CODE void neon_crc32c_many(uint64_t seed, const struct kv_slice *key, siz
 {
 	const struct hash_crc32c start = hash_crc32c_start(seed);
 
-	for (; n >= LANES; n -= LANES, key += LANES, hash += LANES)
-		crc32c_lanes(start, key, hash);
-	for (; n; n--, key++, hash++)
+	for (; n >= 2; n -= 2, key += 2, hash += 2)
+		crc32c_pair(start, key, hash);
+	if (n)
 		*hash = crc32c_rest(start, key, 0);
 }
 
@@ -281,6 +279,11 @@ static bool short_equal(const uint8_t *a, const uint8_t *b, size_t n) /* n < 16 
 	return !n || (a[0] == b[0] && a[n / 2] == b[n / 2] && a[n - 1] == b[n - 1]);
 }
 
+static inline vec128 differ(const uint8_t *a, const uint8_t *b) /* zero: they do not */
+{
+	return vec128_xor(vec128_load(a), vec128_load(b));
+}
+
 bool hash_key_equal(const void *a, const void *b, size_t n)
 {
 	const uint8_t *p = a, *q = b;
@@ -288,10 +291,15 @@ bool hash_key_equal(const void *a, const void *b, size_t n)
 
 	if (n < 16)
 		return short_equal(p, q, n);
-	for (i = 0; i + 16 <= n; i += 16)
-		if (!vec128_is_zero(vec128_xor(vec128_load(p + i), vec128_load(q + i))))
+	for (i = 0; i + 64 <= n; i += 64)
+		if (!vec128_is_zero(vec128_or(vec128_or(differ(p + i, q + i),
+							differ(p + i + 16, q + i + 16)),
+					      vec128_or(differ(p + i + 32, q + i + 32),
+							differ(p + i + 48, q + i + 48)))))
+			return false;
+	for (; i + 16 <= n; i += 16)
+		if (!vec128_is_zero(differ(p + i, q + i)))
 			return false;
 	/* The last 16 bytes overlap what has been compared: no byte beyond the keys is read. */
-	return vec128_is_zero(
-		vec128_xor(vec128_load(p + n - 16), vec128_load(q + n - 16)));
+	return vec128_is_zero(differ(p + n - 16, q + n - 16));
 }
