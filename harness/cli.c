@@ -239,7 +239,7 @@ int cli_parse(const struct cli_command *c, int argc, char **argv, int *rest)
 	size_t n, s = 2;
 	int found, error;
 
-	for (n = 0; c->options[n].name && n < OPTIONS_MAX; n++) {
+	for (n = 0; n < OPTIONS_MAX && c->options[n].name; n++) {
 		const struct cli_option *o = &c->options[n];
 
 		longs[n] = (struct option){ o->name, o->kind != CLI_FLAG, NULL,
@@ -254,8 +254,7 @@ int cli_parse(const struct cli_command *c, int argc, char **argv, int *rest)
 	optind = 1;
 	opterr = 0;
 	while ((found = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
-		const struct cli_option *o = NULL;
-		size_t i;
+		const struct cli_option *o = c->options;
 
 		if (found == FIRST_LONG + (int)n || found == 'h') {
 			cli_help(c);
@@ -269,10 +268,10 @@ int cli_parse(const struct cli_command *c, int argc, char **argv, int *rest)
 			cli_complain("option \"%s\" needs a value", argv[optind - 1]);
 			return CLI_USAGE;
 		}
-		for (i = 0; i < n && !o; i++)
-			if (found == FIRST_LONG + (int)i || found == c->options[i].letter)
-				o = &c->options[i];
-		error = o ? set_option(o, optarg) : -EINVAL;
+		/* What else getopt gives stands for one of the options. */
+		while (found != FIRST_LONG + (int)(o - c->options) && found != o->letter)
+			o++;
+		error = set_option(o, optarg);
 		if (error) {
 			complain_value(o, optarg, error);
 			return CLI_USAGE;

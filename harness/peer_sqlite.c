@@ -62,8 +62,8 @@ enum statement {
 
 static const char *const statement_sql[STATEMENTS] = {
 	[GET] = "SELECT value FROM kv WHERE key = ?1",
-	[PUT] = "INSERT INTO kv VALUES (?1, ?2) "
-		"ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+	[PUT] = ("INSERT INTO kv VALUES (?1, ?2) "
+		 "ON CONFLICT (key) DO UPDATE SET value = excluded.value"),
 	[DELETE] = "DELETE FROM kv WHERE key = ?1",
 	[DELETE_FROM] = "DELETE FROM kv WHERE key >= ?1",
 	[DELETE_RANGE] = "DELETE FROM kv WHERE key >= ?1 AND key < ?2",
@@ -757,7 +757,7 @@ static int sqlite_close(struct kv *kv)
 	close(s->db_fd);
 	peer_dir_close(s->lock_fd);
 	port_mutex_destroy(&s->write_lock);
-	port_free(s);
+	port_free_aligned(s);
 	return error;
 }
 
@@ -800,7 +800,7 @@ static const struct kv_ops sqlite_ops;
 static int sqlite_open(struct env *env, const char *dir, const uint64_t *opt,
 		       struct kv **out, struct kv_msg *why)
 {
-	struct sqlite_store *s = port_alloc(sizeof(*s));
+	struct sqlite_store *s = port_alloc_aligned(PEER_ALIGN, sizeof(*s));
 	int rc, error;
 
 	if (!s)
@@ -848,7 +848,7 @@ out_writer:
 out_lock:
 	peer_dir_close(s->lock_fd);
 out_free:
-	port_free(s);
+	port_free_aligned(s);
 	return error;
 }
 

@@ -11,7 +11,7 @@ typedef struct {
 
 static inline vec128 vec128_load(const void *p)
 {
-	vec128 v;
+	vec128 v = { { 0 } };
 
 	memcpy(v.b, p, 16);
 	return v;
@@ -27,7 +27,7 @@ static inline void vec128_store(void *p, vec128 v)
 
 static inline vec128 vec128_splat8(uint8_t b)
 {
-	vec128 v;
+	vec128 v = { { 0 } };
 
 	memset(v.b, b, 16);
 	return v;
@@ -35,7 +35,7 @@ static inline vec128 vec128_splat8(uint8_t b)
 
 static inline vec128 vec128_splat32(uint32_t w)
 {
-	vec128 v;
+	vec128 v = { { 0 } };
 	int i;
 
 	for (i = 0; i < 4; i++)
@@ -76,7 +76,7 @@ static inline uint32_t vec128_scalar_word(vec128 v, int i)
 
 static inline vec128 vec128_add32(vec128 x, vec128 y)
 {
-	vec128 v;
+	vec128 v = { { 0 } };
 	int i;
 
 	for (i = 0; i < 4; i++) {
@@ -89,7 +89,7 @@ static inline vec128 vec128_add32(vec128 x, vec128 y)
 
 static inline vec128 vec128_equal32(vec128 x, vec128 y)
 {
-	vec128 v;
+	vec128 v = { { 0 } };
 	int i;
 
 	for (i = 0; i < 4; i++)

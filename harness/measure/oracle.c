@@ -15,6 +15,8 @@
 #include "../workload/stream.h"
 #include "worker.h"
 
+#include <assert.h>
+
 #define DELETED   0x80000000u
 #define INDEX_MAX 0x7ffffffeu
 
@@ -125,8 +127,10 @@ static void mark(struct oracle *o, uint32_t thread, const struct op *op, uint64_
 {
 	uint32_t *row = row_of(o, thread, op->keynum);
 	uint32_t m = (uint32_t)index + 1, i;
-	bool absent = row[0] & DELETED || (!row[0] && !is_loaded(o, op->keynum));
+	bool absent;
 
+	assert(row); /* a thread's stream writes below record_count or what it inserted */
+	absent = row[0] & DELETED || (!row[0] && !is_loaded(o, op->keynum));
 	if (op->kind == OP_DELETE)
 		m |= DELETED;
 	/* An update of what is not there writes the whole record. */

@@ -390,7 +390,7 @@ static int work(struct replicate *r)
 int runner_run(const struct run_config *c, run_progress_fn *progress, void *arg,
 	       struct run_result *out, struct kv_msg *why)
 {
-	struct kv_msg unheard;
+	struct kv_msg unheard = { "" };
 	struct replicate r = { .c = c,
 			       .progress = progress,
 			       .arg = arg,

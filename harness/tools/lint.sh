@@ -20,24 +20,35 @@ format() {
 }
 
 clang_build() {
-	make --silent -j2 CC=clang BUILD=build/clang tests
+	make --silent -j2 CC=clang BUILD="${BUILD:-build}/clang" tests
 }
 
-gcc_analyzer() { # what it says of tests is about their asserts
+# What it says of tests is about their asserts. Memory that is stored through a pointer it
+# takes for leaked; to find leaks is what the tests under LeakSanitizer and Valgrind are for.
+gcc_analyzer() {
 	# shellcheck disable=SC2086
 	for c in $(echo "$programs" | tr ' ' '\n' | grep -v /tests/); do
 		case $c in
 		harness/peer_*) continue ;; # libraries' own types confuse it
 		esac
 		gcc -std=gnu11 -O2 -D_GNU_SOURCE -fanalyzer -Wall -Wextra -Werror \
-			-c -o /dev/null "$c" || return 1
+			-Wno-analyzer-malloc-leak -c -o /dev/null "$c" || return 1
 	done
 }
 
 cpp_check() {
+	# It takes the (check_cursor)(...) of a macro for a cast, which would be NULL, and knows
+	# jansson's loops only from here.
 	# shellcheck disable=SC2086
 	cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr \
-		--suppress=missingInclude --error-exitcode=1 -D__GNUC__ -DHAVE_SQLITE -j2 $programs
+		--suppress=missingInclude --suppress=nullPointer:sprint-1-core-memory/kv.h \
+		'-Djson_object_foreach(object, key, value)=while (each(object, &key, &value))' \
+		'-Djson_array_foreach(array, i, value)=while (each(array, &i, &value))' \
+		--error-exitcode=1 -D__GNUC__ -DHAVE_SQLITE -j2 $programs
+}
+
+symbols() {
+	make --silent -j2 all && O=${BUILD:-build}/release harness/tools/symbols.sh
 }
 
 shell_syntax() {
@@ -51,7 +62,7 @@ step "warnings of clang" clang_build
 step "static analysis of gcc" gcc_analyzer
 step "static analysis of cppcheck" cpp_check
 step "direction of includes" harness/tools/directions.sh
-step "symbols that engines call" harness/tools/symbols.sh
+step "symbols that engines call" symbols
 step "shell syntax" shell_syntax
 [ $bad -eq 0 ] && echo "lint: clean"
 exit $bad

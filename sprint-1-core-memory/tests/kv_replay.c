@@ -176,7 +176,7 @@ static struct kv_slice key_of(const struct replay *r, unsigned int i)
 
 static void do_write(struct replay *r, const struct step *s)
 {
-	struct kv_op op[STEP_EDITS];
+	struct kv_op op[STEP_EDITS] = { { 0 } };
 	unsigned int i;
 
 	before_change(r);

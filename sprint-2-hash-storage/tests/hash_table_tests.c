@@ -181,8 +181,8 @@ static void test_strategy_is_found_by_its_name(void **state)
 static void
 test_create_refuses_capacity_that_is_no_power_of_two_or_out_of_range(void **state)
 {
-	static const uint32_t bad[] = { 0,    1,     8,      15,      17,
-					1000, 65535, 131072, 1 << 31, UINT32_MAX };
+	static const uint32_t bad[] = { 0,    1,     8,      15,       17,
+					1000, 65535, 131072, 1u << 31, UINT32_MAX };
 	const struct hash_table_ops *ops = *state;
 	struct hash_table *t = NULL;
 	size_t i;
