@@ -57,13 +57,13 @@ const char *peer_library_version(const char *symbol, char *out, size_t cap);
  * it finds a warm handle, and no two threads share a cache line while there are fewer
  * threads than slots. Lock-free: a slot holds a pointer or NULL, and is only exchanged.
  */
-enum { PEER_POOL_SLOTS = 64 };
+enum { PEER_POOL_SLOTS = 64, PEER_ALIGN = 64 };
 
-struct peer_pool {
+struct peer_pool { /* what holds one comes from port_alloc_aligned(PEER_ALIGN, ...) */
 	struct {
 		void *handle; /* atomic */
-		char pad[64 - sizeof(void *)];
-	} slot[PEER_POOL_SLOTS] __attribute__((aligned(64)));
+		char pad[PEER_ALIGN - sizeof(void *)];
+	} slot[PEER_POOL_SLOTS] __attribute__((aligned(PEER_ALIGN)));
 };
 
 void *peer_pool_take(struct peer_pool *p); /* NULL: the pool is empty, make one */

@@ -501,7 +501,7 @@ static int lmdb_close(struct kv *kv)
 		reader_close(r);
 	mdb_env_close(s->mdb);
 	peer_dir_close(s->lock_fd);
-	port_free(s);
+	port_free_aligned(s);
 	return error;
 }
 
@@ -544,7 +544,7 @@ static const struct kv_ops lmdb_ops;
 static int lmdb_open(struct env *env, const char *dir, const uint64_t *opt,
 		     struct kv **out, struct kv_msg *why)
 {
-	struct lmdb_store *s = port_alloc(sizeof(*s));
+	struct lmdb_store *s = port_alloc_aligned(PEER_ALIGN, sizeof(*s));
 	int rc, error;
 
 	if (!s)
@@ -569,7 +569,7 @@ out_env:
 		mdb_env_close(s->mdb);
 	peer_dir_close(s->lock_fd);
 out_free:
-	port_free(s);
+	port_free_aligned(s);
 	return error;
 }
 

@@ -585,7 +585,7 @@ static int wiredtiger_close(struct kv *kv)
 		error = wiredtiger_error(rc);
 	peer_dir_close(s->lock_fd);
 	port_mutex_destroy(&s->said_lock);
-	port_free(s);
+	port_free_aligned(s);
 	return error;
 }
 
@@ -642,7 +642,7 @@ static const struct kv_ops wiredtiger_ops;
 static int wiredtiger_store_open(struct env *env, const char *dir, const uint64_t *opt,
 				 struct kv **out, struct kv_msg *why)
 {
-	struct wiredtiger_store *s = port_alloc(sizeof(*s));
+	struct wiredtiger_store *s = port_alloc_aligned(PEER_ALIGN, sizeof(*s));
 	char path[PATH_MAX];
 	bool was_there;
 	int rc, error;
@@ -675,7 +675,7 @@ out_lock:
 	port_mutex_destroy(&s->said_lock);
 	peer_dir_close(s->lock_fd);
 out_free:
-	port_free(s);
+	port_free_aligned(s);
 	return error;
 }
 
