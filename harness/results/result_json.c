@@ -8,7 +8,48 @@
 
 #include "results.h"
 
-/* ---- a replicate ---- */
+/* ---- a replicate ----
+ *
+ * Where memory runs out an object comes to lack a member, which the check of the whole
+ * finds in the end. Lists and maps may have any number: the two functions below give up
+ * the whole of one that could not take its next, and that is missed.
+ */
+
+static void list_append(json_t **list, json_t *item)
+{
+	if (!json_array_append_new(*list, item))
+		return;
+	json_decref(*list);
+	*list = NULL;
+}
+
+static void map_put(json_t **map, const char *name, json_t *value)
+{
+	if (!json_object_set_new(*map, name, value))
+		return;
+	json_decref(*map);
+	*map = NULL;
+}
+
+/* A library's message may quote a path of any bytes; JSON is UTF-8. */
+static json_t *text_json(const char *text)
+{
+	json_t *s = json_string(text);
+	char plain[sizeof(struct kv_msg)];
+	size_t i;
+
+	if (s)
+		return s;
+	for (i = 0; text[i] && i + 1 < sizeof(plain); i++)
+		plain[i] = (unsigned char)text[i] < 0x80 ? text[i] : '?';
+	plain[i] = '\0';
+	return json_string(plain);
+}
+
+static json_t *count_json(uint64_t count)
+{
+	return json_integer(count > INT64_MAX ? INT64_MAX : (json_int_t)count);
+}
 
 static json_t *quantile(const struct histogram *h, double q)
 {
@@ -24,10 +65,9 @@ static json_t *buckets_json(const struct histogram *h)
 
 	for (i = 0; i < HISTOGRAM_BUCKETS; i++)
 		if (h->bucket[i])
-			json_array_append_new(
-				list,
-				json_pack("[I, I]", (json_int_t)histogram_bucket_low(i),
-					  (json_int_t)h->bucket[i]));
+			list_append(&list, json_pack("[I, I]",
+						     (json_int_t)histogram_bucket_low(i),
+						     (json_int_t)h->bucket[i]));
 	return list;
 }
 
@@ -55,12 +95,11 @@ static json_t *latency_json(const struct run_phase *p, bool with_buckets)
 	size_t kind;
 
 	if (p->latency_all && p->latency_all->count)
-		json_object_set_new(o, "all",
-				    histogram_json(p->latency_all, with_buckets));
+		map_put(&o, "all", histogram_json(p->latency_all, with_buckets));
 	for (kind = 0; kind < OP_KINDS; kind++)
 		if (p->latency[kind])
-			json_object_set_new(o, op_kind_name[kind],
-					    histogram_json(p->latency[kind], false));
+			map_put(&o, op_kind_name[kind],
+				histogram_json(p->latency[kind], false));
 	return o;
 }
 
@@ -71,13 +110,11 @@ static json_t *series_json(const struct run_phase *p)
 
 	for (i = 0; i < p->series_len; i++) {
 		const struct run_second *s = &p->series[i];
-		json_t *row = json_array();
 
-		json_array_append_new(row, json_integer((json_int_t)s->ops));
-		json_array_append_new(row, s->p99_ns ? json_integer((json_int_t)s->p99_ns)
-						     : json_null());
-		json_array_append_new(row, json_integer((json_int_t)s->max_ns));
-		json_array_append_new(list, row);
+		list_append(&list,
+			    json_pack("[I, o, I]", (json_int_t)s->ops,
+				      s->p99_ns ? count_json(s->p99_ns) : json_null(),
+				      (json_int_t)s->max_ns));
 	}
 	return list;
 }
@@ -88,8 +125,7 @@ static json_t *usage_json(const struct usage *u)
 	size_t i;
 
 	for (i = 0; i < u->perf.n; i++)
-		json_object_set_new(perf, u->perf.v[i].name,
-				    json_integer((json_int_t)u->perf.v[i].value));
+		map_put(&perf, u->perf.v[i].name, count_json(u->perf.v[i].value));
 	return json_pack(
 		"{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:{s:I, s:I, s:I, s:I, s:I}, "
 		"s:o, s:b, s:s}",
@@ -121,16 +157,23 @@ static json_t *phase_json(const struct run_phase *p, bool with_buckets)
 			 usage_json(&p->usage));
 }
 
-/* "name value\n" lines as an object. */
+/* "name value\n" lines as an object. A name may have spaces. */
 static json_t *stats_json(const char *stats)
 {
 	json_t *o = json_object();
-	char name[96];
-	unsigned long long value;
-	int n;
+	char name[160];
 
-	for (; stats && sscanf(stats, "%95s %llu\n%n", name, &value, &n) == 2; stats += n)
-		json_object_set_new(o, name, json_integer((json_int_t)value));
+	for (; stats && *stats; stats += strcspn(stats, "\n"), stats += *stats == '\n') {
+		size_t n = strcspn(stats, "\n");
+
+		while (n && stats[n - 1] != ' ')
+			n--;
+		if (n < 2 || n > sizeof(name))
+			continue;
+		memcpy(name, stats, n - 1);
+		name[n - 1] = '\0';
+		map_put(&o, name, count_json(strtoull(stats + n, NULL, 10)));
+	}
 	return o;
 }
 
@@ -154,7 +197,7 @@ json_t *results_replicate(const struct run_config *c, const struct run_result *r
 	json_object_set_new(o, "partial", json_boolean(r->interrupted));
 	json_object_set_new(o, "stream_digest", digest_json(r->stream_digest));
 	json_object_set_new(o, "content", json_string(content[r->content]));
-	json_object_set_new(o, "content_note", json_string(r->content_note));
+	json_object_set_new(o, "content_note", text_json(r->content_note));
 	json_object_set_new(o, "content_digest", digest_json(r->content_digest));
 	json_object_set_new(o, "content_expected", digest_json(r->content_expected));
 	json_object_set_new(o, "content_records",
@@ -170,17 +213,21 @@ json_t *results_replicate(const struct run_config *c, const struct run_result *r
 	json_object_set_new(o, "open_seconds", json_real(r->open_seconds));
 	json_object_set_new(o, "close_seconds", json_real(r->close_seconds));
 	json_object_set_new(o, "recovery",
-			    json_pack("{s:I, s:I, s:s}", "records_replayed",
+			    json_pack("{s:I, s:I, s:o}", "records_replayed",
 				      (json_int_t)r->recovery.records_replayed,
 				      "bytes_dropped",
 				      (json_int_t)r->recovery.bytes_dropped, "why",
-				      r->recovery.why.text));
+				      text_json(r->recovery.why.text)));
 	json_object_set_new(o, "thermal_before", thermal_before);
 	json_object_set_new(o, "thermal_after", thermal_after);
 	json_object_set_new(o, "load", phase_json(&r->load, false));
 	json_object_set_new(o, "run", phase_json(&r->run, true));
 	json_object_set_new(o, "settle", phase_json(&r->settle, false));
 	json_object_set_new(o, "stats", stats_json(r->stats));
+	if (results_check_replicate(o, NULL)) {
+		json_decref(o);
+		return NULL;
+	}
 	return o;
 }
 
@@ -234,44 +281,14 @@ int results_save(const json_t *set, const char *path, struct kv_msg *why)
 	return kv_fail(why, error, "%s cannot be written: %s", path, strerror(-error));
 }
 
-/* The parts that readers take for granted; finer things are asked for with care. */
-static bool looks_like_set(const json_t *set)
-{
-	const json_t *cell;
-	size_t i;
-
-	if (!json_is_object(json_object_get(set, "fingerprint")) ||
-	    !json_is_object(json_object_get(set, "settings")) ||
-	    !json_is_array(json_object_get(set, "engines")) ||
-	    !json_is_array(json_object_get(set, "workloads")) ||
-	    !json_is_array(json_object_get(set, "cells")) ||
-	    !json_is_string(json_object_get(set, "base")) ||
-	    !json_is_string(json_object_get(set, "name")))
-		return false;
-	json_array_foreach(json_object_get(set, "cells"), i, cell)
-	{
-		if (!json_is_string(json_object_get(cell, "workload")) ||
-		    !json_is_string(json_object_get(cell, "engine")) ||
-		    !json_is_string(json_object_get(cell, "durability")) ||
-		    !json_is_string(json_object_get(cell, "status")) ||
-		    !json_is_array(json_object_get(cell, "replicates")))
-			return false;
-	}
-	json_array_foreach(json_object_get(set, "engines"), i, cell)
-	{
-		if (!json_is_string(json_object_get(cell, "label")) ||
-		    !json_is_string(json_object_get(cell, "kind")))
-			return false;
-	}
-	return true;
-}
-
 int results_load(const char *path, json_t **out, struct kv_msg *why)
 {
 	char inside[4096];
 	struct stat st;
+	struct kv_msg fault = { "" };
 	json_error_t where;
 	json_t *set;
+	int error;
 
 	if (!stat(path, &st) && S_ISDIR(st.st_mode)) {
 		if ((size_t)snprintf(inside, sizeof(inside), "%s/results.json", path) >=
@@ -280,8 +297,7 @@ int results_load(const char *path, json_t **out, struct kv_msg *why)
 		path = inside;
 	}
 	if (access(path, R_OK)) {
-		int error = -errno;
-
+		error = -errno;
 		return kv_fail(why, error, "%s cannot be read: %s", path,
 			       strerror(-error));
 	}
@@ -289,15 +305,10 @@ int results_load(const char *path, json_t **out, struct kv_msg *why)
 	if (!set)
 		return kv_fail(why, -EBADMSG, "%s:%d: not JSON: %s", path, where.line,
 			       where.text);
-	if (!json_is_integer(json_object_get(set, "schema")) || !looks_like_set(set)) {
+	error = results_check(set, &fault);
+	if (error) {
 		json_decref(set);
-		return kv_fail(why, -EBADMSG, "%s is not a result set of kvbench", path);
-	}
-	if (json_integer_value(json_object_get(set, "schema")) != 1) {
-		json_decref(set);
-		return kv_fail(why, -EPROTONOSUPPORT,
-			       "%s has another schema than 1: made by a newer kvbench",
-			       path);
+		return kv_fail(why, error, "%s: %s", path, fault.text);
 	}
 	*out = set;
 	return 0;

@@ -21,13 +21,21 @@ json_t *results_replicate(const struct run_config *c, const struct run_result *r
 			  unsigned int replicate, unsigned int order,
 			  json_t *thermal_before, json_t *thermal_after);
 
-/* Writes to path.tmp, syncs, renames: a reader never sees half. */
+/* Writes to path.tmp, syncs, renames: a reader never sees half. Reals keep 9 digits. */
 int results_save(const json_t *set, const char *path, struct kv_msg *why);
+
+/* ---- checking ---- */
+
+/* Holds a set, or one replicate, to docs/results.schema.json: -EPROTONOSUPPORT for another
+ * schema number, else -EBADMSG, and why names the first place at fault, such as
+ * "cells[3].replicates[0].run.ops is negative". */
+int results_check(const json_t *set, struct kv_msg *why);
+int results_check_replicate(const json_t *r, struct kv_msg *why);
 
 /* ---- reading ---- */
 
-/* path is a results.json or a directory that holds one. Refuses another schema number
- * (-EPROTONOSUPPORT), what is not a result set (-EBADMSG). */
+/* path is a results.json or a directory that holds one. Refuses what results_check()
+ * does. */
 int results_load(const char *path, json_t **out, struct kv_msg *why);
 
 /* The figures of a cell. Each is the median over the replicates that count (not void). */

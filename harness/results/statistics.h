@@ -16,13 +16,13 @@ double stat_median(const double *v, size_t n); /* NAN when n is 0 */
 
 struct stat_ratio {
 	double ratio; /* median(a) / median(b); NAN when b's is 0 */
-	double low,
-		high;  /* 95% interval; NAN with fewer than 3 on a side, or too many 0 */
+	/* 95% interval; NAN with fewer than 3 a side, or when b is 0 too often to say. */
+	double low, high;
 	bool detected; /* the interval leaves out 1: else print "~" */
 };
 
-/* At most 256 a side (all NAN beyond). paired: a[i] and b[i] come from one block (na == nb), so blocks are resampled, which
- * cancels the drift of a noisy machine. */
+/* Up to 256 a side; with more all is NAN. paired: a[i] and b[i] come from one block
+ * (na == nb), so blocks are resampled, which cancels the drift of a noisy machine. */
 struct stat_ratio stat_ratio(const double *a, size_t na, const double *b, size_t nb,
 			     bool paired, uint64_t seed);
 
