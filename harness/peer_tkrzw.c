@@ -154,18 +154,15 @@ static int tkrzw_cursor_next(struct kv_cursor *c)
 					   : tkrzw_dbm_iter_next(cur->it));
 }
 
-/* No key is greater. */
-static const char greatest_key[KV_KEY_MAX] = { [0 ... KV_KEY_MAX - 1] = (char)0xff };
-
 /*
  * The last pair. Tkrzw 1.0.25 forgets at a reopen which leaf is the last, so that
  * tkrzw_dbm_iter_last() and _jump_lower() lead astray. A search goes down the tree, and a
  * step back from beyond all keys leads before the last leaf: from there it is a leaf's
- * walk to the end.
+ * walk to the end. (It is longer, and no less right, where keys beyond this one are.)
  */
 static int take_last(struct tkrzw_cursor *cur)
 {
-	bool ok = tkrzw_dbm_iter_jump(cur->it, greatest_key, sizeof(greatest_key));
+	bool ok = tkrzw_dbm_iter_jump(cur->it, "\xff\xff\xff\xff\xff\xff\xff\xff", 8);
 	char *last = NULL, *key;
 	int32_t len, last_len = 0;
 

@@ -218,6 +218,21 @@ static int overwrite_one(const char *path, const struct stat *st, int type,
 	return fclose(f);
 }
 
+/* Berkeley DB 5.3 leaves its log buffer behind where recovery fails. A suppression would
+ * have to cover all that the library allocates: its callers cannot be told apart. */
+extern void __lsan_disable(void) __attribute__((weak));
+extern void __lsan_enable(void) __attribute__((weak));
+
+static void leaks_expected(const struct engine_info *e, bool expected)
+{
+	if (strncmp(e->name, "bdb-", 4) || !__lsan_disable || !__lsan_enable)
+		return;
+	if (expected)
+		__lsan_disable();
+	else
+		__lsan_enable();
+}
+
 static void test_open_of_something_else_is_refused(void **state)
 {
 	const struct engine_info *e = peer_of(state);
@@ -229,8 +244,10 @@ static void test_open_of_something_else_is_refused(void **state)
 	assert_int_equal(kv_put(kv, kv_str("key"), kv_str("value"), KV_NONE), 0);
 	assert_int_equal(kv_close(kv), 0);
 	assert_int_equal(nftw(dir, overwrite_one, 16, FTW_PHYS), 0);
+	leaks_expected(e, true);
 	refused(e, dir, PEER_MEMORY, dir);
 	error = kv_open(e->ops, NULL, dir, PEER_MEMORY, &kv, &why);
+	leaks_expected(e, false);
 	if (error != -EBADMSG)
 		fail_msg("%s: expected -EBADMSG, came %s: %s", e->name, strerror(-error),
 			 why.text);
