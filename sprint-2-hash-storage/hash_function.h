@@ -8,6 +8,11 @@
  * prepare keys that fall together (Crosby and Wallach, "Denial of Service via Algorithmic
  * Complexity Attacks", 2003).
  *
+ * The hashes of a seed and key never change between versions or machines: they may be kept
+ * on disk beside the seed. A key of 0 bytes may be at NULL. Every bit of the 64 is as good
+ * as another. What a function costs is in bench/hash_function_bench.c; xxh3 is the one to
+ * take unless there is a reason, and fnv1a is here to be compared with.
+ *
  * Threads: any call from any.
  */
 #ifndef HASH_FUNCTION_H

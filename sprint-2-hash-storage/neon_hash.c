@@ -5,8 +5,10 @@
  *
  * What makes hashing a short key slow is waiting: each step needs the one before it, and a
  * multiplication or a CRC instruction takes three or four cycles, though a new one could
- * start in each. Four keys side by side fill these cycles. They go together as far as the
- * shortest one has whole words, and each goes on alone from there.
+ * start in each. Two or four keys side by side fill these cycles. They go together as far
+ * as the shortest one has whole words, and each goes on alone from there. A processor that
+ * executes out of order overlaps short keys by itself, so that what is won is least where a
+ * hash is but a few steps (XXH3) and most where it is a long chain (FNV-1a).
  *
  * The results are those of hash_function.c, bit by bit.
  */
