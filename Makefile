@@ -74,7 +74,8 @@ test_obj := $(patsubst %,$(O)/sprint-1-core-memory/%.o,port_fault $(addprefix te
 	    check check_model conformance conformance_basic conformance_batch conformance_cursor \
 	    conformance_snapshot conformance_store conformance_thread history replay shrink))
 $(eval $(call sprint,sprint-1-core-memory,s1,s1))
-engine_libs := $(O)/libs1.a
+$(eval $(call sprint,sprint-2-hash-storage,s2,s2 s1))
+engine_libs := $(O)/libs2.a $(O)/libs1.a
 
 include harness/harness.mk
 h_obj := $(h_src:%.c=$(O)/%.o)

@@ -8,6 +8,7 @@
  */
 #include "runner.h"
 
+#include "../../sprint-2-hash-storage/env.h"
 #include "clock.h"
 #include "content.h"
 #include "worker.h"
@@ -93,7 +94,7 @@ static int open_store(struct replicate *r)
 		return kv_fail(r->why, -EINVAL,
 			       "the engine's options are longer than %zu bytes",
 			       sizeof(o.text));
-	error = kv_open(ops, NULL, c->dir, o.text, &r->kv, r->why);
+	error = kv_open(ops, env_posix(), c->dir, o.text, &r->kv, r->why);
 	r->out->open_seconds = seconds_since(begun);
 	if (error && r->why && !r->why->text[0])
 		(void)kv_fail(r->why, error, "%s: opening %s failed: %s", ops->name,

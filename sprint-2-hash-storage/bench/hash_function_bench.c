@@ -23,8 +23,8 @@ enum {
 	MIXED_MIN = 8, /* the last column: lengths by chance */
 	MIXED_MAX = 64,
 	LONGEST = 1024,
-	ROUNDS = 5,
-	ROUND_NS = 3000000,
+	ROUNDS = 21,
+	ROUND_NS = 1000000,
 };
 
 static const size_t lengths[] = { 8, 16, 24, 64, 256, LONGEST, 0 /* mixed */ };

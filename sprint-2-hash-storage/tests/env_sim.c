@@ -66,6 +66,7 @@ void env_sim_free(struct env_sim *sim)
 	sim_disk_free(&sim->base);
 	sim_disk_free(&sim->disk);
 	free(sim->origin);
+	free(sim->failed);
 	free(sim);
 }
 

@@ -45,8 +45,10 @@
  * sentence and aborts.
  *
  * Threads: the creating thread and the tasks spawned through env.h; one runs at a time.
- * They switch in cond_wait, join, sleep and env_sim_yield(), and, where the test is linked
- * with env_sim_lock.c, at every lock and file call too (config.preempt).
+ * They switch in cond_wait, join, sleep, env_sim_yield() and where a lock is taken; with
+ * config.preempt at any lock or file call too. Link all of env_sim*.c but the tests:
+ * env_sim_lock.c stands before the C library's locks, so that a task which finds one
+ * taken lets the others run.
  */
 #ifndef ENV_SIM_H
 #define ENV_SIM_H
@@ -81,7 +83,7 @@ uint64_t env_sim_trace(struct env_sim *sim);
 
 /* A thread of the test's own as a task, joined by env->join(). */
 struct env_task *env_sim_spawn_client(struct env_sim *sim, env_task_fn *fn, void *arg);
-void env_sim_yield(struct env_sim *sim); /* another may run; may not hold a lock */
+void env_sim_yield(struct env_sim *sim); /* another may run */
 
 /* ---- faults ---- */
 

@@ -147,6 +147,16 @@ struct exploring {
 	uint64_t rng;
 };
 
+static void tell(struct env_sim_explore *e, const struct env_sim *disk, int error)
+{
+	/* An exploration of that disk knows which crash after it. */
+	if (disk->failed)
+		(void)snprintf(e->failed, sizeof(e->failed), "%s", disk->failed);
+	else
+		(void)snprintf(e->failed, sizeof(e->failed), "%s: %d (%s)", disk->origin,
+			       error, error < 0 ? strerror(-error) : "the check's own");
+}
+
 static int check_point(struct exploring *x, const struct env_sim_point *p)
 {
 	struct env_sim_explore *e = x->e;
@@ -158,10 +168,7 @@ static int check_point(struct exploring *x, const struct env_sim_point *p)
 	e->states++;
 	error = e->check(e->arg, disk, p->at);
 	if (error) {
-		/* An exploration within this one has said more already. */
-		(void)snprintf(e->failed, sizeof(e->failed), "%s: %d (%s)",
-			       env_sim_origin(disk), error,
-			       error < 0 ? strerror(-error) : "the check's own number");
+		tell(e, disk, error);
 		/* What a failed check left open refers to the disk. */
 		if (env_sim_live(disk))
 			return error;
@@ -260,5 +267,9 @@ int env_sim_explore(struct env_sim *sim, struct env_sim_explore *e)
 	for (at = e->from; !error && at <= end; at += e->every ? e->every : 1)
 		error = explore_position(&x, at);
 	sim_crash_free(x.c);
+	if (error) {
+		free(sim->failed);
+		sim->failed = sim_strdup(e->failed);
+	}
 	return error;
 }

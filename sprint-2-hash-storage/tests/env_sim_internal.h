@@ -163,6 +163,7 @@ struct env_sim {
 	unsigned int live;
 	unsigned int depth;
 	char *origin;
+	char *failed; /* of an exploration of this disk: its text; or NULL */
 };
 
 static inline struct env_sim *sim_of(struct env *env)

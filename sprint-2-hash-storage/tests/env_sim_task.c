@@ -7,9 +7,9 @@
  * schedule exactly. Time is a number: it moves a little with each call, and when all
  * tasks wait it jumps to the first that has a time to wake.
  *
- * The baton is handed over only where the engine can hold no lock (cond_wait gives its
- * own up), or with env_sim_lock.c anywhere: then whoever finds a lock taken hands the
- * baton on until it is free.
+ * A task that holds a lock may lose the baton (in a cond_wait on another lock, or by
+ * preemption); who then wants the lock hands the baton on until it is free: see
+ * env_sim_lock.c.
  */
 #include "env_sim_internal.h"
 

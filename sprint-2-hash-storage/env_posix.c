@@ -1,0 +1,475 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * env_posix.c - env.h over POSIX files and threads.
+ *
+ * Short reads and writes and EINTR end here: callers see all or an error. Locks are
+ * flock(2) on a file plus a list of this process's own, so that a second open is refused
+ * in the same process as well as in another.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "env.h"
+
+/* ---- files ---- */
+
+struct posix_file {
+	struct file base;
+	int fd;
+};
+
+static struct posix_file *posix_file(struct file *f)
+{
+	return container_of(f, struct posix_file, base);
+}
+
+static int posix_read(struct file *f, uint64_t offset, void *data, size_t len,
+		      size_t *got)
+{
+	int fd = posix_file(f)->fd;
+	char *p = data;
+
+	*got = 0;
+	while (*got < len) {
+		ssize_t n = pread(fd, p + *got, len - *got, (off_t)(offset + *got));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		*got += (size_t)n;
+	}
+	return 0;
+}
+
+static int posix_write(struct file *f, uint64_t offset, const void *data, size_t len)
+{
+	int fd = posix_file(f)->fd;
+	const char *p = data;
+
+	while (len) {
+		ssize_t n = pwrite(fd, p, len, (off_t)offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return -EIO;
+		p += n;
+		len -= (size_t)n;
+		offset += (uint64_t)n;
+	}
+	return 0;
+}
+
+static int posix_sync(struct file *f)
+{
+	/* Never retried, not even for EINTR: the kernel may have dropped the pages. */
+	return fdatasync(posix_file(f)->fd) ? -errno : 0;
+}
+
+static int posix_allocate(struct file *f, uint64_t offset, uint64_t len)
+{
+	while (fallocate(posix_file(f)->fd, 0, (off_t)offset, (off_t)len))
+		if (errno != EINTR)
+			return -errno;
+	return 0;
+}
+
+static int posix_truncate(struct file *f, uint64_t size)
+{
+	while (ftruncate(posix_file(f)->fd, (off_t)size))
+		if (errno != EINTR)
+			return -errno;
+	return 0;
+}
+
+static int posix_size(struct file *f, uint64_t *size)
+{
+	struct stat st;
+
+	if (fstat(posix_file(f)->fd, &st))
+		return -errno;
+	*size = (uint64_t)st.st_size;
+	return 0;
+}
+
+static int posix_map(struct file *f, uint64_t offset, size_t len, bool writable,
+		     void **out)
+{
+	void *p = mmap(NULL, len, writable ? PROT_READ | PROT_WRITE : PROT_READ,
+		       MAP_SHARED, posix_file(f)->fd, (off_t)offset);
+
+	if (p == MAP_FAILED)
+		return -errno;
+	*out = p;
+	return 0;
+}
+
+static void posix_unmap(struct file *f, void *p, size_t len)
+{
+	(void)f;
+	(void)munmap(p, len);
+}
+
+static void posix_advise(struct file *f, uint64_t offset, uint64_t len,
+			 enum file_advice advice)
+{
+	static const int posix[] = {
+		[FILE_SEQUENTIAL] = POSIX_FADV_SEQUENTIAL,
+		[FILE_RANDOM] = POSIX_FADV_RANDOM,
+		[FILE_WILL_NEED] = POSIX_FADV_WILLNEED,
+		[FILE_DONT_NEED] = POSIX_FADV_DONTNEED,
+	};
+
+	(void)posix_fadvise(posix_file(f)->fd, (off_t)offset, (off_t)len, posix[advice]);
+}
+
+static void posix_close(struct file *f)
+{
+	struct posix_file *p = posix_file(f);
+
+	(void)close(p->fd);
+	port_free(p);
+}
+
+static const struct file_ops posix_file_ops = {
+	.read = posix_read,
+	.write = posix_write,
+	.sync = posix_sync,
+	.allocate = posix_allocate,
+	.truncate = posix_truncate,
+	.size = posix_size,
+	.map = posix_map,
+	.unmap = posix_unmap,
+	.advise = posix_advise,
+	.close = posix_close,
+};
+
+static int posix_open(struct env *env, const char *path, unsigned int flags,
+		      struct file **out)
+{
+	int mode = O_CLOEXEC;
+	struct posix_file *f;
+
+	(void)env;
+	mode |= flags & ENV_WRITE ? (flags & ENV_READ ? O_RDWR : O_WRONLY) : O_RDONLY;
+	mode |= flags & ENV_CREATE ? O_CREAT : 0;
+	mode |= flags & ENV_EXCLUSIVE ? O_EXCL : 0;
+	mode |= flags & ENV_TRUNCATE ? O_TRUNC : 0;
+	f = port_alloc(sizeof(*f));
+	if (!f)
+		return -ENOMEM;
+	f->base.ops = &posix_file_ops;
+	do {
+		f->fd = open(path, mode, 0644);
+	} while (f->fd < 0 && errno == EINTR);
+	if (f->fd < 0) {
+		int error = -errno;
+
+		port_free(f);
+		return error;
+	}
+	*out = &f->base;
+	return 0;
+}
+
+/* ---- names ---- */
+
+static int posix_unlink(struct env *env, const char *path)
+{
+	(void)env;
+	return unlink(path) ? -errno : 0;
+}
+
+static int posix_rename(struct env *env, const char *from, const char *to)
+{
+	(void)env;
+	return rename(from, to) ? -errno : 0;
+}
+
+static int posix_mkdir(struct env *env, const char *path)
+{
+	(void)env;
+	return mkdir(path, 0755) ? -errno : 0;
+}
+
+static int posix_rmdir(struct env *env, const char *path)
+{
+	(void)env;
+	return rmdir(path) ? -errno : 0;
+}
+
+static int posix_list(struct env *env, const char *path, env_name_fn *fn, void *arg)
+{
+	struct dirent *entry;
+	DIR *dir = opendir(path);
+	int error = 0;
+
+	(void)env;
+	if (!dir)
+		return -errno;
+	while (!error) {
+		errno = 0;
+		entry = readdir(dir);
+		if (!entry) {
+			error = -errno;
+			break;
+		}
+		if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
+			error = fn(arg, entry->d_name);
+	}
+	(void)closedir(dir);
+	return error;
+}
+
+static int posix_sync_dir(struct env *env, const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), error = 0;
+
+	(void)env;
+	if (fd < 0)
+		return -errno;
+	if (fsync(fd))
+		error = -errno;
+	(void)close(fd);
+	return error;
+}
+
+static int posix_free_space(struct env *env, const char *path, uint64_t *bytes)
+{
+	struct statvfs st;
+
+	(void)env;
+	if (statvfs(path, &st))
+		return -errno;
+	*bytes = (uint64_t)st.f_bavail * st.f_frsize;
+	return 0;
+}
+
+static void posix_read_many(struct env *env, struct file_read *read, size_t n)
+{
+	size_t i;
+
+	(void)env;
+	for (i = 0; i < n; i++)
+		read[i].error = file_read(read[i].file, read[i].offset, read[i].data,
+					  read[i].len, &read[i].got);
+}
+
+/* ---- locks ---- */
+
+struct env_lock {
+	int fd;
+};
+
+static int posix_lock(struct env *env, const char *path, struct env_lock **out)
+{
+	struct env_lock *lock = port_alloc(sizeof(*lock));
+	int error;
+
+	(void)env;
+	if (!lock)
+		return -ENOMEM;
+	lock->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	if (lock->fd < 0) {
+		error = -errno;
+		goto out_free;
+	}
+	/* flock belongs to the open file, not to the process as fcntl's locks do: a second
+	 * open in this process is refused too, and closing another descriptor frees nothing. */
+	if (flock(lock->fd, LOCK_EX | LOCK_NB)) {
+		error = errno == EWOULDBLOCK ? -EBUSY : -errno;
+		goto out_close;
+	}
+	*out = lock;
+	return 0;
+
+out_close:
+	(void)close(lock->fd);
+out_free:
+	port_free(lock);
+	return error;
+}
+
+static void posix_unlock(struct env *env, struct env_lock *lock)
+{
+	(void)env;
+	(void)close(lock->fd);
+	port_free(lock);
+}
+
+/* ---- time and chance ---- */
+
+static uint64_t posix_now_ns(struct env *env)
+{
+	struct timespec t;
+
+	(void)env;
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void posix_sleep_ns(struct env *env, uint64_t ns)
+{
+	struct timespec t = { .tv_sec = (time_t)(ns / 1000000000u),
+			      .tv_nsec = (long)(ns % 1000000000u) };
+
+	(void)env;
+	while (nanosleep(&t, &t) && errno == EINTR)
+		;
+}
+
+static uint64_t posix_random(struct env *env)
+{
+	uint64_t v;
+
+	if (getrandom(&v, sizeof(v), GRND_NONBLOCK) != (ssize_t)sizeof(v))
+		v = posix_now_ns(env) * 0x9e3779b97f4a7c15u;
+	return v;
+}
+
+/* ---- background work ---- */
+
+struct env_task {
+	pthread_t thread;
+	env_task_fn *fn;
+	void *arg;
+};
+
+static void *posix_task_main(void *arg)
+{
+	struct env_task *task = arg;
+
+	task->fn(task->arg);
+	return NULL;
+}
+
+static int posix_spawn_task(struct env *env, const char *name, env_task_fn *fn, void *arg,
+			    struct env_task **out)
+{
+	struct env_task *task = port_alloc(sizeof(*task));
+	char short_name[16];
+	int error;
+
+	(void)env;
+	if (!task)
+		return -ENOMEM;
+	task->fn = fn;
+	task->arg = arg;
+	error = pthread_create(&task->thread, NULL, posix_task_main, task);
+	if (error) {
+		port_free(task);
+		return -error;
+	}
+	(void)snprintf(short_name, sizeof(short_name), "%s", name);
+	(void)pthread_setname_np(task->thread, short_name);
+	*out = task;
+	return 0;
+}
+
+static void posix_join(struct env *env, struct env_task *task)
+{
+	(void)env;
+	(void)pthread_join(task->thread, NULL);
+	port_free(task);
+}
+
+struct env_cond {
+	pthread_cond_t c;
+};
+
+static int posix_cond_new(struct env *env, struct env_cond **out)
+{
+	struct env_cond *c = port_alloc(sizeof(*c));
+	pthread_condattr_t attributes;
+
+	(void)env;
+	if (!c)
+		return -ENOMEM;
+	(void)pthread_condattr_init(&attributes);
+	(void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&c->c, &attributes);
+	(void)pthread_condattr_destroy(&attributes);
+	*out = c;
+	return 0;
+}
+
+static void posix_cond_free(struct env *env, struct env_cond *c)
+{
+	(void)env;
+	if (!c)
+		return;
+	(void)pthread_cond_destroy(&c->c);
+	port_free(c);
+}
+
+static void posix_cond_wait(struct env *env, struct env_cond *c, struct port_mutex *m,
+			    uint64_t timeout_ns)
+{
+	uint64_t until;
+	struct timespec t;
+
+	if (!timeout_ns) {
+		(void)pthread_cond_wait(&c->c, &m->m);
+		return;
+	}
+	until = posix_now_ns(env) + timeout_ns;
+	t.tv_sec = (time_t)(until / 1000000000u);
+	t.tv_nsec = (long)(until % 1000000000u);
+	(void)pthread_cond_timedwait(&c->c, &m->m, &t);
+}
+
+static void posix_cond_signal(struct env *env, struct env_cond *c)
+{
+	(void)env;
+	(void)pthread_cond_broadcast(&c->c);
+}
+
+static void posix_log(struct env *env, const char *text)
+{
+	(void)env;
+	(void)fprintf(stderr, "%s\n", text);
+}
+
+static const struct env_ops posix_env_ops = {
+	.name = "posix",
+	.open = posix_open,
+	.unlink = posix_unlink,
+	.rename = posix_rename,
+	.mkdir = posix_mkdir,
+	.rmdir = posix_rmdir,
+	.list = posix_list,
+	.sync_dir = posix_sync_dir,
+	.lock = posix_lock,
+	.unlock = posix_unlock,
+	.free_space = posix_free_space,
+	.read_many = posix_read_many,
+	.now_ns = posix_now_ns,
+	.sleep_ns = posix_sleep_ns,
+	.random = posix_random,
+	.spawn = posix_spawn_task,
+	.join = posix_join,
+	.cond_new = posix_cond_new,
+	.cond_free = posix_cond_free,
+	.cond_wait = posix_cond_wait,
+	.cond_signal = posix_cond_signal,
+	.log = posix_log,
+};
+
+struct env *env_posix(void)
+{
+	static struct env env = { .ops = &posix_env_ops };
+
+	return &env;
+}

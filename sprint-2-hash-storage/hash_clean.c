@@ -1,0 +1,459 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0 */
+/*
+ * hash_clean.c - gives dead bytes back: what still lives in a segment is appended to the
+ * log again, the segment is retired, and its file becomes a later segment.
+ *
+ * Which segment: the one with the most to gain for what it costs to move, the older the
+ * better (Rosenblum and Ousterhout, "The Design and Implementation of a Log-Structured
+ * File System", 1992): (1 - u) * age / (1 + u), u being its share of live bytes.
+ *
+ * A delete's record may only go when no file older than its own is left: an older put of
+ * the key, in a segment not yet cleaned, would come to life again. Elsewhere it is moved
+ * like a put, unless a later record of its key stands in the index.
+ *
+ * A segment's file goes after its survivors are durable, a record that says so (HASH_RETIRE,
+ * so that a missing file can be told from a lost one) is durable, no reader is left in it
+ * (epoch.h), and no snapshot that could lead there is held.
+ */
+#include "hash_store.h"
+
+enum {
+	LEAST_DEAD_PERCENT =
+		25, /* of a segment that is worth moving; the oldest always is */
+	COMPACT_DEAD_PERCENT = 10, /* what hash_compact() leaves */
+	PACE_BYTES = 256 << 10,    /* moved between two looks at the clock */
+	RETRY_NS = 10000000,
+	AGE_SHIFT = 12, /* an age of 2^46 bytes times a segment of 2^30 still fits */
+};
+
+/* ---- moving what lives ---- */
+
+struct move {
+	struct hash_store *s;
+	uint64_t number;
+	bool oldest;    /* no older file is left */
+	uint64_t moved; /* bytes */
+	uint64_t begun_ns, paced;
+	uint64_t dropped; /* deletes */
+};
+
+static bool stopping(struct hash_store *s)
+{
+	bool closing;
+
+	port_mutex_lock(&s->lock);
+	closing = s->closing;
+	port_mutex_unlock(&s->lock);
+	return closing;
+}
+
+/* Sleeps as long as the rate asks; -EINTR when the store is being closed. */
+static int pace(struct move *m)
+{
+	struct env *env = m->s->base.env;
+	uint64_t rate = m->s->option[HASH_CLEAN_RATE], due, now;
+
+	if (m->moved - m->paced < PACE_BYTES)
+		return 0;
+	m->paced = m->moved;
+	if (stopping(m->s))
+		return -EINTR;
+	if (!rate)
+		return 0;
+	now = env->ops->now_ns(env);
+	due = m->begun_ns + m->moved * 1000 / (rate / 1000000 + 1);
+	if (due > now)
+		env->ops->sleep_ns(env, due - now);
+	return 0;
+}
+
+/* The same record at the log's end; its sequence stays. */
+static int append_again(struct move *m, const struct log_record *r, uint64_t *position)
+{
+	struct log_item item = {
+		.type = r->type,
+		.sequence = r->sequence,
+		.part = &r->payload,
+		.parts = 1,
+	};
+	int error = log_append(m->s->log, &item, 1, LOG_URGENT | LOG_NOWAIT);
+
+	if (error)
+		return error;
+	*position = item.position;
+	m->moved += r->end - r->position;
+	log_live(m->s->log, *position, (int64_t)(r->end - r->position));
+	return 0;
+}
+
+static bool same_address(void *arg, uint64_t address)
+{
+	return *(uint64_t *)arg == address;
+}
+
+/* Under the shard's lock. The index points here: the record lives. */
+static int move_live(struct move *m, const struct log_record *r, uint64_t hash)
+{
+	uint64_t position;
+	int error = append_again(m, r, &position);
+
+	if (!error)
+		(void)hash_index_replace(m->s->index, hash, r->position / LOG_ALIGN,
+					 position / LOG_ALIGN);
+	return error;
+}
+
+static int move_put(struct move *m, const struct log_record *r, uint64_t hash)
+{
+	uint64_t address = r->position / LOG_ALIGN, found;
+	bool lives =
+		hash_index_find_locked(m->s->index, hash, same_address, &address, &found);
+
+	return lives ? move_live(m, r, hash) : 0;
+}
+
+static int move_delete(struct move *m, const struct log_record *r,
+		       const struct hash_record *d, uint64_t hash)
+{
+	struct kv_buf scratch = { 0 };
+	struct hash_lookup l = { .store = m->s, .key = d->key, .buf = &scratch };
+	uint64_t address = r->position / LOG_ALIGN, found, position;
+	bool entry =
+		hash_index_find_locked(m->s->index, hash, hash_lookup_match, &l, &found);
+	int error = entry ? l.error : 0;
+
+	kv_buf_free(&scratch);
+	if (error)
+		return error;
+	if (entry && found == address)
+		return move_live(m, r, hash);
+	if (entry)
+		return 0; /* a later record of the key stands for it */
+	if (m->oldest) {
+		m->dropped++;
+		return 0;
+	}
+	return append_again(m, r, &position);
+}
+
+static int move_retire(struct move *m, const struct log_record *r)
+{
+	uint64_t position, number = port_get_le64(r->payload.data);
+
+	/* Before the first file nothing is missed. */
+	if (r->payload.len != 8 ||
+	    number < log_begin(m->s->log) / m->s->option[HASH_SEGMENT_BYTES])
+		return 0;
+	return append_again(m, r, &position);
+}
+
+static int move_record(struct move *m, const struct log_record *r)
+{
+	struct hash_record h;
+	unsigned int shard;
+	uint64_t hash;
+	int error;
+
+	if ((r->type & HASH_TYPE) == HASH_RETIRE)
+		return move_retire(m, r);
+	error = hash_record_parse(r, &h);
+	if (error)
+		return error;
+	hash = hash_key(m->s, h.key);
+	shard = hash_index_shard(hash);
+	hash_index_lock(m->s->index, shard);
+	error = (r->type & HASH_TYPE) == HASH_PUT ? move_put(m, r, hash)
+						  : move_delete(m, r, &h, hash);
+	hash_index_unlock(m->s->index, shard);
+	return error;
+}
+
+/* No lock is held while the log makes room. */
+static int move_or_wait(void *arg, const struct log_record *r)
+{
+	struct move *m = arg;
+	int error;
+
+	while ((error = move_record(m, r)) == -EAGAIN) {
+		error = log_wait_room(m->s->log, r->end - r->position, LOG_URGENT);
+		if (error)
+			return error;
+	}
+	return error ? error : pace(m);
+}
+
+/* ---- giving a segment up ---- */
+
+static void readers_gone(struct epoch_item *item)
+{
+	struct hash_retired *r = container_of(item, struct hash_retired, item);
+
+	port_store_release(&r->readers_gone, true);
+}
+
+static int log_retirement(struct hash_store *s, uint64_t number)
+{
+	uint8_t payload[8];
+	struct kv_slice part = { payload, sizeof(payload) };
+	struct log_item item = {
+		.type = HASH_RETIRE,
+		.sequence = LOG_SEQUENCE_POSITION,
+		.part = &part,
+		.parts = 1,
+	};
+	int error;
+
+	port_put_le64(payload, number);
+	error = log_append(s->log, &item, 1, LOG_URGENT);
+	/* Also makes durable what was moved, before the original may go. */
+	return error ? error : log_sync(s->log, item.position);
+}
+
+static int retire(struct hash_store *s, uint64_t number)
+{
+	struct hash_retired *r = port_alloc(sizeof(*r));
+	int error;
+
+	if (!r)
+		return -ENOMEM;
+	memset(r, 0, sizeof(*r));
+	r->number = number;
+	r->item.free = readers_gone;
+	error = log_retirement(s, number);
+	if (!error)
+		error = log_retire(s->log, number);
+	if (error) {
+		port_free(r);
+		return error;
+	}
+	port_mutex_lock(&s->lock);
+	r->serial = s->next_serial;
+	r->next = s->retired;
+	s->retired = r;
+	port_mutex_unlock(&s->lock);
+	epoch_retire(s->epoch, &r->item);
+	return 0;
+}
+
+/* The serial of the oldest snapshot, or of the next when none is held. */
+static uint64_t oldest_serial(const struct hash_store *s)
+{
+	const struct kv_snapshot *snap = s->newest;
+	uint64_t serial = s->next_serial;
+
+	for (; snap; snap = snap->older)
+		serial = snap->serial;
+	return serial;
+}
+
+/* Takes one that can go off the list. Under the lock. */
+static struct hash_retired *next_reclaimable(struct hash_store *s)
+{
+	uint64_t oldest = oldest_serial(s);
+	struct hash_retired **p, *r;
+
+	for (p = &s->retired; (r = *p); p = &r->next)
+		if (port_load_acquire(&r->readers_gone) && r->serial <= oldest) {
+			*p = r->next;
+			return r;
+		}
+	return NULL;
+}
+
+static void reclaim_all(struct hash_store *s)
+{
+	struct hash_retired *r;
+
+	(void)epoch_collect(s->epoch);
+	for (;;) {
+		port_mutex_lock(&s->lock);
+		r = next_reclaimable(s);
+		port_mutex_unlock(&s->lock);
+		if (!r)
+			return;
+		(void)log_reclaim(s->log, r->number);
+		port_free(r);
+	}
+}
+
+static int clean_segment(struct hash_store *s, uint64_t number)
+{
+	struct env *env = s->base.env;
+	struct move m = {
+		.s = s,
+		.number = number,
+		.oldest = number == log_begin(s->log) / s->option[HASH_SEGMENT_BYTES],
+		.begun_ns = env->ops->now_ns(env),
+	};
+	int error = log_scan(s->log, number, move_or_wait, &m, NULL);
+
+	if (!error)
+		error = retire(s, number);
+	port_mutex_lock(&s->lock);
+	s->stat_cleaned += !error;
+	s->stat_moved_bytes += m.moved;
+	s->stat_tombstones_dropped += m.dropped;
+	port_mutex_unlock(&s->lock);
+	reclaim_all(s);
+	return error;
+}
+
+/* ---- which segment ---- */
+
+struct choice {
+	uint64_t percent;     /* dead, of the whole, that is allowed */
+	uint64_t least;       /* dead percent of a segment worth moving */
+	uint64_t begin;       /* position of the oldest */
+	uint64_t end;         /* of the log */
+	uint64_t bytes, live; /* of sealed segments */
+	uint64_t number;      /* the choice */
+	uint64_t score;
+	bool found;
+	uint64_t oldest;
+	bool any;
+};
+
+static int weigh(void *arg, const struct log_segment *seg)
+{
+	struct choice *c = arg;
+	uint64_t live = seg->live < seg->file_bytes ? seg->live : seg->file_bytes;
+	uint64_t score;
+
+	if (!seg->sealed)
+		return 0;
+	if (!c->any) {
+		c->any = true;
+		c->oldest = seg->number;
+	}
+	c->bytes += seg->file_bytes;
+	c->live += live;
+	if ((seg->file_bytes - live) * 100 < c->least * seg->file_bytes)
+		return 0;
+	/* In units that leave room: (1 - u) / (1 + u) is dead over bytes and live. */
+	score = (seg->file_bytes - live) * ((c->end - seg->begin) >> AGE_SHIFT) /
+		(seg->file_bytes + live);
+	if (!c->found || score > c->score) {
+		c->found = true;
+		c->score = score;
+		c->number = seg->number;
+	}
+	return 0;
+}
+
+/* True and the segment to clean next, if more than percent of the sealed bytes is dead. */
+static bool choose(struct hash_store *s, uint64_t percent, uint64_t least,
+		   uint64_t *number)
+{
+	struct choice c = { .percent = percent, .least = least, .end = log_end(s->log) };
+
+	(void)log_segments(s->log, weigh, &c);
+	if (!c.any || (c.bytes - c.live) * 100 <= percent * c.bytes)
+		return false;
+	*number = c.found ? c.number : c.oldest;
+	return true;
+}
+
+/* ---- the task ---- */
+
+static bool checkpoint_due(struct hash_store *s)
+{
+	uint64_t every = s->option[HASH_CHECKPOINT_BYTES];
+
+	return every && log_end(s->log) - s->checkpoint_position > every;
+}
+
+/* One round of work, cleaning down to so much dead; *did is false when there was none. */
+static int work(struct hash_store *s, uint64_t percent, uint64_t least, bool *did)
+{
+	uint64_t number;
+
+	*did = true;
+	reclaim_all(s);
+	if (percent < 100 && choose(s, percent, least, &number))
+		return clean_segment(s, number);
+	if (checkpoint_due(s))
+		return hash_checkpoint_write(s);
+	*did = false;
+	return 0;
+}
+
+/* Under the lock, which is given up meanwhile: rounds until there is nothing to do. One at
+ * a time works; the others wait. */
+static int work_all(struct hash_store *s, uint64_t percent, uint64_t least)
+{
+	struct env *env = s->base.env;
+	bool did = true;
+	int error = 0;
+
+	while (s->working)
+		env->ops->cond_wait(env, s->wake, &s->lock, 0);
+	s->working = true;
+	while (!error && did && !s->closing) {
+		port_mutex_unlock(&s->lock);
+		error = work(s, percent, least, &did);
+		port_mutex_lock(&s->lock);
+	}
+	s->working = false;
+	s->clean_error = error == -EINTR ? 0 : error;
+	env->ops->cond_signal(env, s->wake);
+	return error;
+}
+
+static void clean_task(void *arg)
+{
+	struct hash_store *s = arg;
+	struct env *env = s->base.env;
+
+	port_mutex_lock(&s->lock);
+	while (!s->closing) {
+		if (s->cleaning) {
+			s->cleaning = false;
+			(void)work_all(s, s->option[HASH_CLEAN_PERCENT],
+				       LEAST_DEAD_PERCENT);
+			continue;
+		}
+		/* Retired segments wait for readers, who tell nobody when they leave. */
+		env->ops->cond_wait(env, s->wake, &s->lock, s->retired ? RETRY_NS : 0);
+		s->cleaning |= s->retired && !s->newest;
+	}
+	port_mutex_unlock(&s->lock);
+}
+
+int hash_compact(struct kv *kv)
+{
+	struct hash_store *s = hash_store(kv);
+	int error;
+
+	port_mutex_lock(&s->lock);
+	error = work_all(s, COMPACT_DEAD_PERCENT, COMPACT_DEAD_PERCENT);
+	port_mutex_unlock(&s->lock);
+	return error;
+}
+
+int hash_cleaner_start(struct hash_store *s)
+{
+	struct env *env = s->base.env;
+
+	return env->ops->spawn(env, "clean", clean_task, s, &s->cleaner);
+}
+
+void hash_cleaner_stop(struct hash_store *s)
+{
+	struct env *env = s->base.env;
+
+	port_mutex_lock(&s->lock);
+	s->closing = true;
+	env->ops->cond_signal(env, s->wake);
+	port_mutex_unlock(&s->lock);
+	env->ops->join(env, s->cleaner);
+	/* Cursors and snapshots are gone by contract, so is every reader. */
+	reclaim_all(s);
+}
+
+void hash_cleaner_wake(struct hash_store *s)
+{
+	port_mutex_lock(&s->lock);
+	s->cleaning = true;
+	s->base.env->ops->cond_signal(s->base.env, s->wake);
+	port_mutex_unlock(&s->lock);
+}

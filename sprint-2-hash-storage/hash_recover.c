@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0 */
+/*
+ * hash_recover.c - opening a store: the index from its checkpoint, then the log behind it.
+ *
+ * The log alone is the truth: without a checkpoint, or with one that is damaged, all of it
+ * is replayed. The checkpoint is fuzzy, taken while writes went on, so entries may already
+ * be newer than its position; replaying a key's records again in order ends where the
+ * first time ended.
+ */
+#include "hash_store.h"
+
+enum {
+	SPARES = 4,  /* retired files that are kept for recycling */
+	RESERVE = 2, /* of them, for deletes and cleaning on a full disk */
+};
+
+struct recovery {
+	struct hash_store *s;
+	struct kv_buf scratch;
+	uint64_t *retired; /* numbers that the log says were given up */
+	size_t n, cap;
+};
+
+static int remember_retired(struct recovery *v, const struct log_record *r)
+{
+	if (r->payload.len != 8)
+		return -EBADMSG;
+	if (v->n == v->cap) {
+		size_t cap = v->cap ? v->cap * 2 : 64;
+		uint64_t *grown = port_realloc(v->retired, v->cap * sizeof(*grown),
+					       cap * sizeof(*grown));
+
+		if (!grown)
+			return -ENOMEM;
+		v->retired = grown;
+		v->cap = cap;
+	}
+	v->retired[v->n++] = port_get_le64(r->payload.data);
+	return 0;
+}
+
+/* A checkpoint's entry may point to a segment that cleaning has since given up: then the
+ * record was moved, and replay meets it again. */
+static bool match_while_replaying(void *arg, uint64_t address)
+{
+	struct hash_lookup *l = arg;
+	bool found = hash_lookup_match(arg, address);
+
+	if (!found || l->error != -ENOENT)
+		return found;
+	l->error = 0;
+	return false;
+}
+
+static int replay(void *arg, const struct log_record *r)
+{
+	struct recovery *v = arg;
+	struct hash_store *s = v->s;
+	struct hash_lookup l = { .store = s, .buf = &v->scratch };
+	struct hash_record new;
+	struct hash_shard_count *count;
+	uint64_t hash, old;
+	bool found, was_put, is_put;
+	int error;
+
+	if ((r->type & HASH_TYPE) == HASH_RETIRE)
+		return remember_retired(v, r);
+	error = hash_record_parse(r, &new);
+	if (error)
+		return error;
+	l.key = new.key;
+	hash = hash_key(s, new.key);
+	found = hash_index_find_locked(s->index, hash, match_while_replaying, &l, &old);
+	if (found && l.error)
+		return l.error;
+	is_put = (new.type &HASH_TYPE) == HASH_PUT;
+	was_put = found && (l.record.type & HASH_TYPE) == HASH_PUT;
+	if (is_put && found)
+		(void)hash_index_replace(s->index, hash, old, new.position / LOG_ALIGN);
+	else if (is_put)
+		error = hash_index_insert(s->index, hash, new.position / LOG_ALIGN);
+	else if (found)
+		(void)hash_index_remove(s->index, hash, old);
+	if (error)
+		return error;
+	/* The very record that the checkpoint had already counted counts once. */
+	if (!found || l.record.position != new.position)
+		log_live(s->log, new.position, (int64_t) new.bytes);
+	if (found && l.record.position != new.position)
+		log_live(s->log, l.record.position, -(int64_t)l.record.bytes);
+	count = &s->count[hash_index_shard(hash)];
+	count->live_bytes += (is_put ? (int64_t) new.bytes : 0) -
+			     (was_put ? (int64_t)l.record.bytes : 0);
+	count->keys += is_put - was_put;
+	return 0;
+}
+
+/* ---- segments that are missing ---- */
+
+static bool contains(const uint64_t *number, size_t n, uint64_t wanted)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (number[i] == wanted)
+			return true;
+	return false;
+}
+
+struct presence {
+	const struct recovery *v;
+	const struct hash_checkpoint *c;
+	uint64_t next;    /* the number that comes next */
+	uint64_t missing; /* the first that should be there; UINT64_MAX: none */
+};
+
+/* A number may be absent if the log says so, or if the checkpoint knew it so. */
+static bool may_be_absent(const struct presence *p, uint64_t number)
+{
+	uint64_t known = p->c->position / p->v->s->option[HASH_SEGMENT_BYTES];
+
+	return contains(p->v->retired, p->v->n, number) ||
+	       (number < known && !contains(p->c->segment, p->c->segments, number));
+}
+
+static int check_presence(void *arg, const struct log_segment *seg)
+{
+	struct presence *p = arg;
+
+	if (p->next == UINT64_MAX)
+		p->next = seg->number;
+	for (; p->next < seg->number; p->next++)
+		if (!may_be_absent(p, p->next)) {
+			p->missing = p->next;
+			return 1;
+		}
+	p->next = seg->number + seg->units;
+	return 0;
+}
+
+/* From the first segment that the checkpoint knew, or that there is, to the last. */
+static int check_segments(const struct recovery *v, const struct hash_checkpoint *c,
+			  struct kv_msg *why)
+{
+	struct presence p = { v, c, c->segments ? c->segment[0] : UINT64_MAX,
+			      UINT64_MAX };
+	size_t i;
+
+	(void)log_segments(v->s->log, check_presence, &p);
+	for (i = 0; p.missing == UINT64_MAX && i < c->segments; i++)
+		if (c->segment[i] >= p.next && !may_be_absent(&p, c->segment[i]))
+			p.missing = c->segment[i];
+	if (p.missing == UINT64_MAX)
+		return 0;
+	return kv_fail(why, -EBADMSG, "%s/%012llx.log is missing: restore a backup",
+		       v->s->dir, (unsigned long long)p.missing);
+}
+
+/* ---- entries that the checkpoint had and the log has no more ---- */
+
+struct stale {
+	struct recovery *v;
+	struct hash_entry entry[64];
+	size_t n;
+};
+
+static int find_stale(void *arg, const struct hash_entry *e)
+{
+	struct stale *st = arg;
+	struct hash_record r;
+
+	if (st->n < sizeof(st->entry) / sizeof(st->entry[0]) &&
+	    hash_record_read(st->v->s, e->address * LOG_ALIGN, false, &st->v->scratch,
+			     &r) == -ENOENT)
+		st->entry[st->n++] = *e;
+	return 0;
+}
+
+static void drop_stale(struct recovery *v)
+{
+	uint32_t prefix = 0, next;
+
+	while (prefix < 1u << HASH_PREFIX_BITS) {
+		struct stale st = { .v = v };
+		size_t i;
+
+		next = prefix;
+		(void)hash_index_walk_leaf(v->s->index, &next, find_stale, &st);
+		for (i = 0; i < st.n; i++)
+			(void)hash_index_remove(v->s->index, st.entry[i].hash,
+						st.entry[i].address);
+		if (!st.n)
+			prefix = next;
+	}
+}
+
+/* ---- the whole ---- */
+
+static int make_index(struct hash_store *s, uint64_t expected)
+{
+	struct hash_index_config c = {
+		.table = hash_table_get(s->option[HASH_TABLE]),
+		.capacity = (uint32_t)s->option[HASH_LEAF],
+		.load_percent = (unsigned int)s->option[HASH_LOAD_PERCENT],
+		.expected_entries = expected,
+	};
+
+	if (c.expected_entries < s->option[HASH_EXPECTED])
+		c.expected_entries = s->option[HASH_EXPECTED];
+	hash_index_free(s->index);
+	s->index = NULL;
+	return hash_index_new(&c, s->epoch, &s->index);
+}
+
+/* -ENOENT: there is none that is good, and the index holds nothing of use. */
+static int try_checkpoint(struct hash_store *s, struct hash_checkpoint *c,
+			  struct kv_msg *why)
+{
+	struct hash_checkpoint_reader *r;
+	int error = hash_checkpoint_open(s, &r, c, why);
+
+	if (error)
+		return error;
+	error = make_index(s, c->entries);
+	if (!error)
+		error = hash_checkpoint_load(r, why);
+	hash_checkpoint_close(r);
+	if (!error) {
+		s->count[0].keys = (int64_t)c->keys;
+		s->count[0].live_bytes = (int64_t)c->live_bytes;
+	}
+	return error;
+}
+
+static int load_checkpoint(struct hash_store *s, struct hash_checkpoint *c,
+			   struct kv_msg *why)
+{
+	int error = try_checkpoint(s, c, why);
+
+	if (error != -ENOENT)
+		return error;
+	hash_checkpoint_free(c);
+	return make_index(s, 0);
+}
+
+static void count_segments(struct hash_store *s, const struct hash_checkpoint *c)
+{
+	size_t i;
+
+	for (i = 0; i < c->segments; i++)
+		log_live(s->log, c->segment[i] * s->option[HASH_SEGMENT_BYTES],
+			 (int64_t)c->live[i]);
+}
+
+int hash_recover(struct hash_store *s, struct kv_msg *why)
+{
+	const struct log_config config = {
+		.env = s->base.env,
+		.dir = s->dir,
+		.store_id = s->id,
+		.segment_bytes = s->option[HASH_SEGMENT_BYTES],
+		.spares = SPARES,
+		.reserve = RESERVE,
+		.map = s->option[HASH_MAP],
+		.group_ns = s->option[HASH_GROUP_MS] * 1000000,
+	};
+	struct recovery v = { .s = s };
+	struct hash_checkpoint c = { 0 };
+	struct log_recovery found;
+	struct kv_msg damaged = { "" };
+	int error = load_checkpoint(s, &c, &damaged);
+
+	if (error)
+		return kv_fail(why, error, "%s: the index cannot be loaded", s->dir);
+	error = log_open(&config, c.position, replay, &v, &found, &s->log, why);
+	if (error)
+		goto out;
+	count_segments(s, &c);
+	error = check_segments(&v, &c, why);
+	if (error) {
+		(void)log_close(s->log);
+		s->log = NULL;
+		goto out;
+	}
+	if (c.segments)
+		drop_stale(&v);
+	s->checkpoint_position = c.position;
+	s->recovery.records_replayed = found.records;
+	s->recovery.bytes_dropped = found.bytes_dropped;
+	s->recovery.why = found.bytes_dropped ? found.why : damaged;
+out:
+	kv_buf_free(&v.scratch);
+	port_free(v.retired);
+	hash_checkpoint_free(&c);
+	return error;
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0 */
+/*
+ * log_internal.h - what the log's files share: struct log and its segments.
+ *
+ * log_segment.c  segment files: made, recycled, opened, mapped, found by number
+ * log_recover.c  reading a log from disk: torn tails told from corruption
+ * log.c          append, group commit, read, retire
+ */
+#ifndef LOG_INTERNAL_H
+#define LOG_INTERNAL_H
+
+#include "log_format.h"
+
+struct log_segment_file {
+	/* constant after it is published */
+	uint64_t number;
+	uint32_t units; /* numbers that it takes: more than 1 for one huge record */
+	uint64_t bytes; /* of the file: at most units * segment_bytes */
+	struct file *file;
+	uint8_t *map; /* NULL when the home cannot map */
+	uint32_t log_id;
+
+	int64_t live; /* atomic: what the owner counts by log_live() */
+
+	/* protected by log->lock */
+	uint64_t end; /* offset behind the last record */
+	bool sealed, retired;
+};
+
+/* Segments by number: two levels, so that readers need no lock and nothing moves. */
+enum { LOG_LEAF_BITS = 10, LOG_LEAF = 1 << LOG_LEAF_BITS, LOG_ROOT = 1 << 14 };
+
+struct log_leaf {
+	struct log_segment_file *segment[LOG_LEAF];
+};
+
+struct log {
+	/* constant after open */
+	struct log_config config;
+	char dir[ENV_PATH_MAX];
+	struct env_cond *wake;
+	unsigned int shift; /* segment_bytes = 1 << shift */
+
+	/* atomic: stored under lock, loaded without */
+	struct log_leaf *root[LOG_ROOT];
+	uint64_t end;    /* position of the next append */
+	uint64_t synced; /* every record that begins below it is durable */
+	int failed;      /* 0, or the latched error */
+
+	struct port_mutex lock;
+	/* protected by lock */
+	struct log_segment_file *current; /* appended to; NULL before the first append */
+	struct log_segment_file *ready;   /* made ahead by the background task */
+	struct env_task *task;
+	bool closing;
+	uint64_t group_position; /* the task syncs up to here ... */
+	uint64_t group_due_ns;   /* ... at this time; 0: nothing to do */
+	int prepare_error;       /* why ready is NULL: told to the append that needs it */
+	uint64_t first, next;    /* lowest live number, first number never used */
+	uint64_t spare_next;     /* spare files are named by it */
+	unsigned int spares;     /* spare files in dir */
+	bool syncing;            /* a leader is at it */
+	bool preparing;          /* the next segment is asked for or being made */
+	bool spares_busy;        /* files with spares' names are being made */
+	bool urgent;             /* who asks may have the reserve */
+	bool reserve_short;      /* try to fill the reserve up */
+	uint64_t syncs_seen;     /* stat_syncs when a segment was last made */
+	uint64_t stat_appends, stat_bytes, stat_syncs, stat_groups, stat_sync_ns,
+		stat_segments_new, stat_segments_recycled, stat_waits;
+	struct kv_buf gather; /* one record, where appends are written and not mapped */
+};
+
+/* ---- log_segment.c ---- */
+
+static inline uint64_t log_first_position(const struct log *log, uint64_t number)
+{
+	return (number << log->shift) + LOG_SEGMENT_HEADER_BYTES;
+}
+
+static inline uint64_t log_offset(const struct log *log, const struct log_segment_file *s,
+				  uint64_t position)
+{
+	return position - (s->number << log->shift);
+}
+
+/* The segment that has this number among its own, NULL when there is none; no lock needed. */
+struct log_segment_file *log_segment_find(struct log *log, uint64_t number);
+/* Under the lock: under all its numbers, or none. */
+int log_segment_publish(struct log *log, struct log_segment_file *s);
+void log_segment_unpublish(struct log *log, const struct log_segment_file *s);
+
+/* A spare file more, with its blocks; durable when it becomes a segment. */
+int log_spare_create(struct log *log);
+/* Makes segment `number`, durable with its name, from the newest spare file or a new one. */
+int log_segment_create(struct log *log, uint64_t number, uint64_t bytes, bool spare,
+		       struct log_segment_file **out);
+/* Opens a file that is there and checks its header. */
+int log_segment_open(struct log *log, uint64_t number, struct log_segment_file **out,
+		     struct kv_msg *why);
+void log_segment_close(struct log_segment_file *s); /* unmaps, closes, frees */
+
+/* Removes the file, or renames it to a spare for recycling. */
+int log_segment_discard(struct log *log, uint64_t number, bool keep_as_spare);
+
+int log_segment_path(const struct log *log, uint64_t number, char *path);
+
+/* Bytes at an offset: in the map, or read into buf. */
+int log_segment_bytes(struct log_segment_file *s, uint64_t offset, size_t len,
+		      struct kv_buf *buf, const uint8_t **out);
+int log_segment_write(struct log_segment_file *s, uint64_t offset, const uint8_t *p,
+		      size_t len);
+
+/* Marks the segment's end at s->end, where there is room; not synced. */
+int log_segment_end(struct log_segment_file *s);
+
+/* The names in dir: fills sorted numbers (allocated, the caller frees) and counts spares. */
+int log_directory(struct log *log, uint64_t **number, size_t *n);
+
+/* ---- log_recover.c ---- */
+
+/* One record at offset of s, whole and checked: 0; -ENODATA where bytes that are no record
+ * stand (zeros, another segment's, a bad CRC): *why says which; or an I/O error. */
+int log_record_at(struct log *log, struct log_segment_file *s, uint64_t offset,
+		  struct kv_buf *buf, struct log_record *out, uint64_t *synced,
+		  struct kv_msg *why);
+
+/* fn for the record, or for each of a group. */
+int log_each_record(const struct log_record *r, log_record_fn *fn, void *arg);
+
+int log_recover(struct log *log, uint64_t from, log_record_fn *replay, void *arg,
+		struct log_recovery *found, struct kv_msg *why);
+
+#endif /* LOG_INTERNAL_H */

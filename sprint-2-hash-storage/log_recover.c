@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0 */
+/*
+ * log_recover.c - reads a log from disk and decides where it ends.
+ *
+ * A place that holds no record is one of three things. The end: what follows was never
+ * written. A torn tail: it was written and not synced when power went, so that this part
+ * of it is missing, though later parts may have come out. Or corruption: it was durable
+ * once. Each record tells how far the log was durable when it was written, so a good
+ * record behind the place whose promise reaches beyond it proves corruption; nothing
+ * else does, and without that proof the tail is cut.
+ */
+#include "log_internal.h"
+
+int log_record_at(struct log *log, struct log_segment_file *s, uint64_t offset,
+		  struct kv_buf *buf, struct log_record *out, uint64_t *synced,
+		  struct kv_msg *why)
+{
+	struct log_record_header h;
+	uint8_t header[LOG_HEADER_BYTES];
+	const uint8_t *p, *payload;
+	uint64_t position = (s->number << log->shift) + offset, back;
+	int error;
+
+	if (offset > s->bytes || s->bytes - offset < LOG_HEADER_BYTES)
+		return kv_fail(why, -ENODATA, "the segment's end");
+	error = log_segment_bytes(s, offset, sizeof(header), buf, &p);
+	if (error)
+		return error;
+	memcpy(header, p, sizeof(header));
+	log_record_header_decode(&h, header);
+	if (h.log_id != s->log_id)
+		return kv_fail(why, -ENODATA, "log id %08x, wanted %08x", h.log_id,
+			       s->log_id);
+	if (h.len > s->bytes - offset - LOG_HEADER_BYTES)
+		return kv_fail(why, -ENODATA, "a length of %u bytes, beyond the segment",
+			       h.len);
+	error = log_segment_bytes(s, offset + LOG_HEADER_BYTES, h.len, buf, &payload);
+	if (error)
+		return error;
+	if (log_record_crc(header, port_crc32c(0, payload, h.len)) != h.crc)
+		return kv_fail(why, -ENODATA, "CRC %08x, wanted %08x",
+			       log_record_crc(header, port_crc32c(0, payload, h.len)),
+			       h.crc);
+	back = (uint64_t)h.unsynced * LOG_ALIGN;
+	if (synced)
+		*synced =
+			h.unsynced == UINT32_MAX || back > position ? 0 : position - back;
+	*out = (struct log_record){
+		.position = position,
+		.end = position + log_record_bytes(h.len),
+		.sequence = h.sequence,
+		.type = h.type,
+		.payload = kv_slice(payload, h.len),
+	};
+	return 0;
+}
+
+int log_each_record(const struct log_record *r, log_record_fn *fn, void *arg)
+{
+	uint64_t at = 0;
+	int error = 0;
+
+	if (r->type != LOG_TYPE_GROUP)
+		return fn(arg, r);
+	/* The group's CRC is good, so what is in it was put there by log_append(). */
+	while (!error && at < r->payload.len && r->payload.len - at >= LOG_HEADER_BYTES) {
+		const uint8_t *p = (const uint8_t *)r->payload.data + at;
+		struct log_record_header h;
+		struct log_record one;
+
+		log_record_header_decode(&h, p);
+		if (h.len > r->payload.len - at - LOG_HEADER_BYTES)
+			return -EBADMSG;
+		one = (struct log_record){
+			.position = r->position + LOG_HEADER_BYTES + at,
+			.sequence = h.sequence,
+			.type = h.type,
+			.payload = kv_slice(p + LOG_HEADER_BYTES, h.len),
+		};
+		at += log_record_bytes(h.len);
+		one.end = r->position + LOG_HEADER_BYTES + at;
+		error = fn(arg, &one);
+	}
+	return error;
+}
+
+struct scan {
+	struct log *log;
+	struct kv_buf buf;
+	uint64_t *number; /* the segments that are there, ascending */
+	size_t n;
+};
+
+/*
+ * Looks at what stands in s at or behind offset: is there a record that promises that
+ * `bad` was durable? *tail grows by the bytes from offset to the end of the last thing that
+ * looks like a record of this segment: what cutting here drops.
+ */
+static int look_behind(struct scan *c, struct log_segment_file *s, uint64_t offset,
+		       uint64_t bad, bool *promised, uint64_t *tail)
+{
+	uint64_t at, last = offset;
+
+	for (at = offset;
+	     s->bytes >= LOG_HEADER_BYTES && at <= s->bytes - LOG_HEADER_BYTES;
+	     at += LOG_ALIGN) {
+		struct log_record_header h;
+		struct log_record r;
+		const uint8_t *p;
+		uint64_t synced = 0;
+		int error = log_segment_bytes(s, at, LOG_HEADER_BYTES, &c->buf, &p);
+
+		if (error)
+			return error;
+		log_record_header_decode(&h, p);
+		if (h.log_id != s->log_id || h.len > s->bytes - at - LOG_HEADER_BYTES)
+			continue;
+		if (last < at + log_record_bytes(h.len))
+			last = at + log_record_bytes(h.len);
+		error = log_record_at(c->log, s, at, &c->buf, &r, &synced, NULL);
+		if (error && error != -ENODATA)
+			return error;
+		*promised |= !error && synced > bad;
+	}
+	*tail += last - offset;
+	return 0;
+}
+
+/* The same over s from offset on and over every later segment. */
+static int look_behind_all(struct scan *c, size_t i, struct log_segment_file *s,
+			   uint64_t offset, uint64_t bad, bool *promised, uint64_t *tail)
+{
+	int error = look_behind(c, s, offset, bad, promised, tail);
+
+	while (!error && ++i < c->n) {
+		error = log_segment_open(c->log, c->number[i], &s, NULL);
+		/* A header that can't be read promises nothing; it is dropped with the tail. */
+		if (error == -EBADMSG) {
+			error = 0;
+			continue;
+		}
+		if (error)
+			break;
+		error = look_behind(c, s, LOG_SEGMENT_HEADER_BYTES, bad, promised, tail);
+		log_segment_close(s);
+	}
+	return error;
+}
+
+/* Every segment from the given one on goes, the newest first, durably, before the end mark
+ * is set: the mark must never lead from a cut segment to one that was dropped. */
+static int drop_segments(struct scan *c, size_t from)
+{
+	struct log *log = c->log;
+	size_t i;
+	int error = 0;
+
+	for (i = c->n; !error && i > from; i--)
+		error = log_segment_discard(log, c->number[i - 1], false);
+	if (!error && c->n > from)
+		error = log->config.env->ops->sync_dir(log->config.env, log->dir);
+	c->n = from < c->n ? from : c->n;
+	return error;
+}
+
+/* The segment ends at offset without an end mark. Either it is the log's end, or it was
+ * torn there, or it is corrupt. */
+static int cut(struct scan *c, size_t i, struct log_segment_file *s, uint64_t offset,
+	       struct log_recovery *found, const struct kv_msg *reason,
+	       struct kv_msg *why)
+{
+	uint64_t bad = (s->number << c->log->shift) + offset;
+	bool promised = false;
+	char path[ENV_PATH_MAX];
+	int error;
+
+	(void)log_segment_path(c->log, s->number, path);
+	error = look_behind_all(c, i, s, offset, bad, &promised, &found->bytes_dropped);
+	if (error)
+		return kv_fail(why, error, "%s: reading behind offset %llu failed", path,
+			       (unsigned long long)offset);
+	if (promised)
+		return kv_fail(
+			why, -EBADMSG,
+			"%s: offset %llu: %s, in a part that was durable: corruption. "
+			"Restore a backup, or salvage what is readable",
+			path, (unsigned long long)offset, reason->text);
+	error = drop_segments(c, i + 1);
+	if (error)
+		return kv_fail(why, error, "%s: the torn tail cannot be cut",
+			       c->log->dir);
+	if (found->bytes_dropped)
+		(void)kv_fail(&found->why, 0, "%s: offset %llu: %s; never durable, cut",
+			      path, (unsigned long long)offset, reason->text);
+	return 0;
+}
+
+/* Records of one segment from offset on. *ended: there is no more log behind it. */
+static int replay_segment(struct scan *c, size_t i, struct log_segment_file *s,
+			  uint64_t offset, log_record_fn *replay, void *arg,
+			  struct log_recovery *found, bool *ended, struct kv_msg *why)
+{
+	struct log_record r;
+	struct kv_msg reason;
+	int error;
+
+	for (;;) {
+		error = log_record_at(c->log, s, offset, &c->buf, &r, NULL, &reason);
+		if (error == -ENODATA && s->bytes - offset < LOG_HEADER_BYTES &&
+		    i + 1 < c->n) {
+			s->end = offset; /* full to the brim: no room for a mark */
+			return 0;
+		}
+		if (error == -ENODATA) {
+			s->end = offset;
+			*ended = true;
+			return cut(c, i, s, offset, found, &reason, why);
+		}
+		if (error)
+			return kv_fail(why, error, "%s: segment %llx cannot be read",
+				       c->log->dir, (unsigned long long)s->number);
+		if (r.type == LOG_TYPE_END) {
+			s->end = offset;
+			return 0;
+		}
+		found->records++;
+		found->bytes += r.end - r.position;
+		error = replay ? log_each_record(&r, replay, arg) : 0;
+		if (error)
+			return error;
+		offset += r.end - r.position;
+	}
+}
+
+/* The segment that holds the position, or the first behind it: the owner may have given
+ * up what was in between. *offset is where to begin in it. */
+static void find_start(const struct scan *c, uint64_t from, size_t *start,
+		       uint64_t *offset)
+{
+	uint64_t number = from >> c->log->shift;
+
+	*offset = LOG_SEGMENT_HEADER_BYTES;
+	for (*start = 0; *start < c->n; ++*start)
+		if (c->number[*start] >= number)
+			break;
+	if (*start < c->n && c->number[*start] == number &&
+	    from > log_first_position(c->log, number))
+		*offset = from - (number << c->log->shift);
+}
+
+/* Opens and checks one segment, publishes it, and replays it if it is at or behind from. */
+static int recover_segment(struct scan *c, size_t i, size_t start, uint64_t offset,
+			   log_record_fn *replay, void *arg, struct log_recovery *found,
+			   bool *ended, struct kv_msg *why)
+{
+	struct log *log = c->log;
+	struct log_segment_file *s;
+	int error = log_segment_open(log, c->number[i], &s, why);
+
+	if (error)
+		return error;
+	error = log_segment_publish(log, s);
+	if (error) {
+		log_segment_close(s);
+		return error;
+	}
+	log->next = s->number + s->units;
+	s->sealed = true; /* whatever comes next goes to a new segment */
+	s->end = s->bytes;
+	if (i < start)
+		return 0;
+	if (i > start)
+		offset = LOG_SEGMENT_HEADER_BYTES;
+	if (offset > s->bytes)
+		return kv_fail(why, -EBADMSG,
+			       "%s: segment %llx ends before offset %llu, where replay "
+			       "begins: restore a backup",
+			       log->dir, (unsigned long long)s->number,
+			       (unsigned long long)offset);
+	error = replay_segment(c, i, s, offset, replay, arg, found, ended, why);
+	if (!error && *ended)
+		error = log_segment_end(s);
+	/* What was replayed may still be in the page cache alone, after a crash of the
+	 * process: nothing may be built on it before it is durable. */
+	if (!error)
+		error = file_sync(s->file);
+	return error;
+}
+
+int log_recover(struct log *log, uint64_t from, log_record_fn *replay, void *arg,
+		struct log_recovery *found, struct kv_msg *why)
+{
+	struct scan c = { .log = log };
+	bool ended = false;
+	uint64_t offset;
+	size_t start, i;
+	int error = log_directory(log, &c.number, &c.n);
+
+	if (error)
+		return kv_fail(why, error, "%s: cannot be listed", log->dir);
+	find_start(&c, from, &start, &offset);
+	log->first = c.n ? c.number[0] : 0;
+	for (i = 0; !error && !ended && i < c.n; i++)
+		error = recover_segment(&c, i, start, offset, replay, arg, found, &ended,
+					why);
+	kv_buf_free(&c.buf);
+	port_free(c.number);
+	return error;
+}
