@@ -27,8 +27,8 @@ static const char identity_magic[8] = "KVHASHST";
  *   0   8  "KVHASHST"          24  8  seed of the hashes
  *   8   2  major, 10 2 minor   32  8  segment bytes
  *   12  4  hash function:      40  8  incompatible feature flags
- *          0 fnv1a 1 crc32c    48  12 zero
- *          2 xxh64 3 xxh3      60  4  CRC32C of bytes 0..59
+ *          0 xxh3 1 xxh64      48  12 zero
+ *          2 crc32c 3 fnv1a    60  4  CRC32C of bytes 0..59
  *   16  8  id
  */
 static void identity_encode(const struct hash_store *s, uint8_t *p)
@@ -339,7 +339,7 @@ static const struct kv_opt hash_opts[] = {
 	[HASH_TABLE] = { "table", "collision strategy of the index",
 			 "chaining|linear|robin-hood|cuckoo|swiss", 4, 0, 4 },
 	[HASH_FUNCTION] = { "function", "of keys; fixed at creation",
-			    "fnv1a|crc32c|xxh64|xxh3", 3, 0, 3 },
+			    "xxh3|xxh64|crc32c|fnv1a", 0, 0, 3 },
 	[HASH_LEAF] = { "leaf", "entries of an index leaf, a power of two", NULL, 4096,
 			HASH_TABLE_MIN, HASH_TABLE_MAX },
 	[HASH_LOAD_PERCENT] = { "load_percent", "a leaf splits when it is this full",
