@@ -10,7 +10,10 @@
  */
 #include "log_internal.h"
 
-enum { TOUCH_BYTES = 4096 }; /* the smallest page that there is */
+enum {
+	TOUCH_BYTES = 4096, /* the smallest page that there is */
+	LINE_BYTES = 64,    /* of a cache line */
+};
 
 /* ---- making room ---- */
 
@@ -468,32 +471,48 @@ static void log_task(void *arg)
 
 /* ---- read ---- */
 
-int log_read(struct log *log, uint64_t position, bool check, struct kv_buf *buf,
-	     struct log_record *out, struct kv_msg *why)
+/* Where a record's bytes are looked at one after the other, the memory of the next is
+ * asked for while the first is awaited. */
+static void prefetch_record(const uint8_t *p)
 {
-	struct log_segment_file *s = log_segment_find(log, position >> log->shift);
-	uint64_t offset = s ? log_offset(log, s, position) : 0;
-	struct log_record_header h;
-	struct kv_msg reason = { "" };
-	const uint8_t *p;
-	int error;
+	__builtin_prefetch(p);
+	__builtin_prefetch(p + LINE_BYTES);
+	__builtin_prefetch(p + 2 * LINE_BYTES);
+}
 
-	if (!s)
-		return -ENOENT;
-	if (!check && s->map && offset <= s->bytes - LOG_HEADER_BYTES) {
-		log_record_header_decode(&h, s->map + offset);
-		if (h.log_id == s->log_id &&
-		    h.len <= s->bytes - offset - LOG_HEADER_BYTES) {
-			p = s->map + offset + LOG_HEADER_BYTES;
-			*out = (struct log_record){ position,
-						    position + log_record_bytes(h.len),
-						    h.sequence, h.type,
-						    kv_slice(p, h.len) };
-			return 0;
-		}
-	}
-	error = log_record_at(log, s, offset, buf, out, NULL, &reason);
-	/* Once more: the first error may have been the cable's. */
+/* A record in a map, the way that nearly all are read; false: look more closely. */
+static bool read_mapped(const struct log_segment_file *s, uint64_t position,
+			uint64_t offset, bool check, struct log_record *out)
+{
+	const uint8_t *p = s->map + offset, *payload = p + LOG_HEADER_BYTES;
+	struct log_record_header h;
+
+	if (offset > s->bytes - LOG_HEADER_BYTES)
+		return false;
+	prefetch_record(p);
+	log_record_header_decode(&h, p);
+	if (h.log_id != s->log_id || h.len > s->bytes - offset - LOG_HEADER_BYTES)
+		return false;
+	if (check && log_record_crc(p, port_crc32c(0, payload, h.len)) != h.crc)
+		return false;
+	*out = (struct log_record){
+		.position = position,
+		.end = position + log_record_bytes(h.len),
+		.sequence = h.sequence,
+		.type = h.type,
+		.payload = kv_slice(payload, h.len),
+	};
+	return true;
+}
+
+/* By read, or to say what is wrong. Twice: the first error may have been the cable's. */
+static int read_closely(struct log *log, struct log_segment_file *s, uint64_t position,
+			struct kv_buf *buf, struct log_record *out, struct kv_msg *why)
+{
+	uint64_t offset = log_offset(log, s, position);
+	struct kv_msg reason = { "" };
+	int error = log_record_at(log, s, offset, buf, out, NULL, &reason);
+
 	if (error)
 		error = log_record_at(log, s, offset, buf, out, NULL, &reason);
 	if (error == -ENODATA)
@@ -503,15 +522,25 @@ int log_read(struct log *log, uint64_t position, bool check, struct kv_buf *buf,
 	return error;
 }
 
+int log_read(struct log *log, uint64_t position, bool check, struct kv_buf *buf,
+	     struct log_record *out, struct kv_msg *why)
+{
+	struct log_segment_file *s = log_segment_find(log, position >> log->shift);
+
+	if (!s)
+		return -ENOENT;
+	if (s->map && read_mapped(s, position, log_offset(log, s, position), check, out))
+		return 0;
+	return read_closely(log, s, position, buf, out, why);
+}
+
 void log_prefetch(struct log *log, uint64_t position)
 {
 	struct log_segment_file *s = log_segment_find(log, position >> log->shift);
 	uint64_t offset = s ? log_offset(log, s, position) : 0;
 
-	if (!s || !s->map || offset >= s->bytes)
-		return;
-	__builtin_prefetch(s->map + offset);
-	__builtin_prefetch(s->map + offset + 64);
+	if (s && s->map && offset < s->bytes)
+		prefetch_record(s->map + offset);
 }
 
 uint64_t log_end(struct log *log)
