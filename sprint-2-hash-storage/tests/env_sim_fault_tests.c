@@ -485,7 +485,7 @@ static void test_hold_what_was_synced_and_nothing_made_up(void **state)
 	uint64_t seed;
 
 	(void)state;
-	for (seed = 1; seed <= 20; seed++) {
+	for (seed = 1; seed <= 8; seed++) {
 		print_message("seed %llu\n", (unsigned long long)seed);
 		check_by_chance(seed);
 	}

@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-enum { TOY_BYTES = 64 << 10, TOY_HEADER = 16, TOY_RECORDS = 9, TOY_PAYLOAD_MAX = 1000 };
+enum { TOY_BYTES = 12 << 10, TOY_HEADER = 16, TOY_RECORDS = 9, TOY_PAYLOAD_MAX = 1000 };
 
 enum toy_mistake {
 	NO_SYNC = 1 << 0,            /* a record is called durable without a sync */
@@ -395,19 +395,19 @@ static int run_all(struct history *h, uint64_t seed, char failed[512])
 static void test_pass_every_crash_without_mistakes(void **state)
 {
 	uint64_t seed;
-	int mapped;
 
 	(void)state;
-	for (mapped = 0; mapped < 2; mapped++)
-		for (seed = 1; seed <= 2; seed++) {
-			struct history h = { .mapped = mapped };
-			char failed[512];
+	for (seed = 1; seed <= 2; seed++) {
+		struct history h = { .mapped = seed % 2 };
+		char failed[512];
 
-			if (run_all(&h, seed, failed))
-				fail_msg("seed %llu, mapped %d: %s",
-					 (unsigned long long)seed, mapped, failed);
-			assert_true(h.states > 10000);
-		}
+		if (run_all(&h, seed, failed))
+			fail_msg("seed %llu, mapped %d: %s", (unsigned long long)seed,
+				 h.mapped, failed);
+		print_message("seed %llu: %llu disks\n", (unsigned long long)seed,
+			      (unsigned long long)h.states);
+		assert_true(h.states > 10000);
+	}
 }
 
 static void test_catch_each_mistake(void **state)
