@@ -39,6 +39,9 @@
  * call, and within one sector they may be torn as well. Truncation orders what is before
  * it and behind it.
  *
+ * Thousands of disks a second, if the engine's files are small: what it reads and maps
+ * while it opens is most of the work, so take segments of 64 KiB, not of megabytes.
+ *
  * Memory of the simulator's own is not port_alloc's, except for what env.h hands out
  * (files, locks, tasks, conditions): so port_fault.c fails and counts the right ones.
  * Misuse (a deadlock, a store through a read-only map, a leak at the end) prints a
