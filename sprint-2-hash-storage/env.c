@@ -16,6 +16,24 @@ int env_path(char *out, const char *dir, const char *name)
 	return 0;
 }
 
+int env_sync_parent(struct env *env, const char *path)
+{
+	char parent[ENV_PATH_MAX];
+	size_t n = strlen(path);
+
+	if (n >= ENV_PATH_MAX)
+		return -ENAMETOOLONG;
+	while (n > 1 && path[n - 1] == '/')
+		n--;
+	while (n && path[n - 1] != '/')
+		n--;
+	if (!n)
+		return env->ops->sync_dir(env, ".");
+	memcpy(parent, path, n);
+	parent[n > 1 ? n - 1 : n] = '\0';
+	return env->ops->sync_dir(env, parent);
+}
+
 int file_read_exact(struct file *f, const char *path, uint64_t offset, void *data,
 		    size_t len, struct kv_msg *why)
 {

@@ -163,6 +163,9 @@ int file_read_exact(struct file *f, const char *path, uint64_t offset, void *dat
 /* "dir/name" into a buffer of ENV_PATH_MAX; -ENAMETOOLONG. */
 int env_path(char *out, const char *dir, const char *name);
 
+/* Makes the name of path durable: syncs the directory that it stands in. */
+int env_sync_parent(struct env *env, const char *path);
+
 /* A file that is there in whole or not at all, and durable: writes dir/name.tmp, syncs it,
  * renames, syncs dir. */
 int env_write_file(struct env *env, const char *dir, const char *name, const void *data,

@@ -68,6 +68,8 @@ int hash_backup(struct kv *kv, const char *dir)
 		error = env->ops->sync_dir(env, dir);
 	if (!error)
 		error = hash_identity_write(s, dir);
+	if (!error)
+		error = env_sync_parent(env, dir);
 	hash_release(kv, snap);
 	port_free(l.segment);
 	return error;

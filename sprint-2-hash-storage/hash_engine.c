@@ -89,27 +89,9 @@ static int find_foreign(void *arg, const char *name)
 	return n > 4 && !strcmp(name + n - 4, ".log") ? -EEXIST : 0;
 }
 
-/* The directory that dir stands in: for the durability of its name. */
-static void parent_of(const char *dir, char *out)
-{
-	size_t n = strlen(dir);
-
-	while (n > 1 && dir[n - 1] == '/')
-		n--;
-	while (n && dir[n - 1] != '/')
-		n--;
-	if (!n) {
-		memcpy(out, ".", 2);
-		return;
-	}
-	memcpy(out, dir, n);
-	out[n > 1 ? n - 1 : n] = '\0';
-}
-
 static int create_store(struct hash_store *s, struct kv_msg *why)
 {
 	struct env *env = s->base.env;
-	char parent[ENV_PATH_MAX];
 	int error = env->ops->list(env, s->dir, find_foreign, NULL);
 
 	if (error == -EEXIST)
@@ -120,9 +102,8 @@ static int create_store(struct hash_store *s, struct kv_msg *why)
 			s->dir);
 	s->id = env->ops->random(env);
 	s->seed = env->ops->random(env);
-	parent_of(s->dir, parent);
 	if (!error)
-		error = env->ops->sync_dir(env, parent);
+		error = env_sync_parent(env, s->dir);
 	if (!error)
 		error = hash_identity_write(s, s->dir);
 	return error ? kv_fail(why, error, "%s: a store cannot be made here", s->dir) : 0;
