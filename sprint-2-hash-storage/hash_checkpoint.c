@@ -274,9 +274,10 @@ static int read_header(struct hash_checkpoint_reader *r, struct hash_checkpoint 
 	if (port_get_le64(h + 16) != s->id ||
 	    port_get_le64(h + 32) != s->option[HASH_SEGMENT_BYTES])
 		return damaged(r, "of another store", why);
-	if (port_get_le32(h + 12) != s->option[HASH_LEAF] ||
-	    port_get_le32(h + 72) != s->option[HASH_TABLE])
-		return damaged(r, "made with another table or leaf", why);
+	out->other = port_get_le32(h + 12) != s->option[HASH_LEAF] ||
+		     port_get_le32(h + 72) != s->option[HASH_TABLE];
+	if (out->other)
+		(void)damaged(r, "made with another table or leaf", why);
 	out->position = port_get_le64(h + 24);
 	out->segments = (size_t)port_get_le64(h + 40);
 	out->entries = port_get_le64(h + 48);

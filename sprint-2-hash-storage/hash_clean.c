@@ -140,9 +140,10 @@ static int move_retire(struct move *m, const struct log_record *r)
 {
 	uint64_t position, number = port_get_le64(r->payload.data);
 
-	/* Before the first file nothing is missed. */
+	/* Nobody misses it once no older file is left, nor is in the checkpoint's list. */
 	if (r->payload.len != 8 ||
-	    number < log_begin(m->s->log) / m->s->option[HASH_SEGMENT_BYTES])
+	    (number < log_begin(m->s->log) / m->s->option[HASH_SEGMENT_BYTES] &&
+	     r->sequence * LOG_ALIGN < m->s->checkpoint_position))
 		return 0;
 	return append_again(m, r, &position);
 }
@@ -319,7 +320,8 @@ static int weigh(void *arg, const struct log_segment *seg)
 	uint64_t live = seg->live < seg->file_bytes ? seg->live : seg->file_bytes;
 	uint64_t score;
 
-	if (!seg->sealed)
+	/* A damaged one stays as it is: its loss must not look like a delete. */
+	if (!seg->sealed || seg->damaged)
 		return 0;
 	if (!c->any) {
 		c->any = true;

@@ -212,7 +212,8 @@ static int make_index(struct hash_store *s, uint64_t expected)
 	return hash_index_new(&c, s->epoch, &s->index);
 }
 
-/* -ENOENT: there is none that is good, and the index holds nothing of use. */
+/* -ENOENT: its entries are of no use, and the index holds nothing. What stands before
+ * them in c may still be good: it says what must be in the log. */
 static int try_checkpoint(struct hash_store *s, struct hash_checkpoint *c,
 			  struct kv_msg *why)
 {
@@ -221,7 +222,7 @@ static int try_checkpoint(struct hash_store *s, struct hash_checkpoint *c,
 
 	if (error)
 		return error;
-	error = make_index(s, c->entries);
+	error = c->other ? -ENOENT : make_index(s, c->entries);
 	if (!error)
 		error = hash_checkpoint_load(r, why);
 	hash_checkpoint_close(r);
@@ -232,15 +233,13 @@ static int try_checkpoint(struct hash_store *s, struct hash_checkpoint *c,
 	return error;
 }
 
-static int load_checkpoint(struct hash_store *s, struct hash_checkpoint *c,
+static int load_checkpoint(struct hash_store *s, struct hash_checkpoint *c, bool *loaded,
 			   struct kv_msg *why)
 {
 	int error = try_checkpoint(s, c, why);
 
-	if (error != -ENOENT)
-		return error;
-	hash_checkpoint_free(c);
-	return make_index(s, 0);
+	*loaded = !error;
+	return error == -ENOENT ? make_index(s, c->entries) : error;
 }
 
 static void count_segments(struct hash_store *s, const struct hash_checkpoint *c)
@@ -254,7 +253,7 @@ static void count_segments(struct hash_store *s, const struct hash_checkpoint *c
 
 int hash_recover(struct hash_store *s, struct kv_msg *why)
 {
-	const struct log_config config = {
+	struct log_config config = {
 		.env = s->base.env,
 		.dir = s->dir,
 		.store_id = s->id,
@@ -268,23 +267,30 @@ int hash_recover(struct hash_store *s, struct kv_msg *why)
 	struct hash_checkpoint c = { 0 };
 	struct log_recovery found;
 	struct kv_msg damaged = { "" };
-	int error = load_checkpoint(s, &c, &damaged);
+	bool loaded;
+	int error = load_checkpoint(s, &c, &loaded, &damaged);
 
-	if (error)
-		return kv_fail(why, error, "%s: the index cannot be loaded", s->dir);
-	error = log_open(&config, c.position, replay, &v, &found, &s->log, why);
+	if (error) {
+		(void)kv_fail(why, error, "%s: the index cannot be loaded", s->dir);
+		goto out;
+	}
+	config.durable = c.position;
+	error = log_open(&config, loaded ? c.position : 0, replay, &v, &found, &s->log,
+			 why);
 	if (error)
 		goto out;
-	count_segments(s, &c);
+	if (loaded)
+		count_segments(s, &c);
 	error = check_segments(&v, &c, why);
 	if (error) {
 		(void)log_close(s->log);
 		s->log = NULL;
 		goto out;
 	}
-	if (c.segments)
+	if (loaded) {
 		drop_stale(&v);
-	s->checkpoint_position = c.position;
+		s->checkpoint_position = c.position;
+	}
 	s->recovery.records_replayed = found.records;
 	s->recovery.bytes_dropped = found.bytes_dropped;
 	s->recovery.why = found.bytes_dropped ? found.why : damaged;

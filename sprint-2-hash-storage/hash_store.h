@@ -232,10 +232,11 @@ struct hash_checkpoint {
 	uint64_t keys, live_bytes;
 	uint64_t *segment, *live; /* numbers that there were, ascending; bytes of each */
 	size_t segments;
+	bool other; /* made with another table or leaf: its entries are of no use */
 };
 
 /* Opens the checkpoint and reads what stands before the entries. -ENOENT when there is
- * none that fits this store and its options; *why says what is wrong with it. */
+ * none that fits this store; *why says what is wrong with it. */
 struct hash_checkpoint_reader;
 int hash_checkpoint_open(struct hash_store *s, struct hash_checkpoint_reader **r,
 			 struct hash_checkpoint *out, struct kv_msg *why);

@@ -22,20 +22,30 @@ static uint64_t prefix_position(const struct log *log, const struct log_segment_
 	return (s->number << log->shift) + s->end;
 }
 
+/* With room for the end mark behind it. */
 static bool fits(const struct log_segment_file *s, uint64_t need)
 {
-	return s && need <= s->bytes - s->end;
+	return s && need + LOG_HEADER_BYTES <= s->bytes - s->end;
+}
+
+static uint32_t unsynced_units(const struct log *log, uint64_t position)
+{
+	uint64_t back = (position - log->synced) / LOG_ALIGN;
+
+	return back < UINT32_MAX ? (uint32_t)back : UINT32_MAX;
 }
 
 /* Ends the segment that is appended to; what is written of it stays to be synced. */
 static int seal_current(struct log *log)
 {
-	int error = log->current ? log_segment_end(log->current) : 0;
+	struct log_segment_file *s = log->current;
+	int error =
+		s ? log_segment_end(s, unsynced_units(log, prefix_position(log, s))) : 0;
 
 	if (error)
 		return error;
-	if (log->current)
-		log->current->sealed = true;
+	if (s)
+		s->sealed = true;
 	log->current = NULL;
 	return 0;
 }
@@ -58,7 +68,7 @@ static int adopt(struct log *log, struct log_segment_file *s)
  * and copying a gigabyte will not be quick either. */
 static int make_huge(struct log *log, uint64_t need)
 {
-	uint64_t bytes = need + LOG_SEGMENT_HEADER_BYTES;
+	uint64_t bytes = LOG_SEGMENT_HEADER_BYTES + need + LOG_HEADER_BYTES;
 	struct log_segment_file *s;
 	int error;
 
@@ -91,7 +101,8 @@ static int make_room(struct log *log, uint64_t need, unsigned int flags)
 	struct env *env = log->config.env;
 	int error = 0;
 
-	if (need > log->config.segment_bytes - LOG_SEGMENT_HEADER_BYTES)
+	if (need >
+	    log->config.segment_bytes - LOG_SEGMENT_HEADER_BYTES - LOG_HEADER_BYTES)
 		return flags & LOG_NOWAIT ? -EAGAIN : make_huge(log, need);
 	while (!error && !log->failed && !fits(log->current, need)) {
 		if (log->ready) {
@@ -120,13 +131,6 @@ static int make_room(struct log *log, uint64_t need, unsigned int flags)
 }
 
 /* ---- append ---- */
-
-static uint32_t unsynced_units(const struct log *log, uint64_t position)
-{
-	uint64_t back = (position - log->synced) / LOG_ALIGN;
-
-	return back < UINT32_MAX ? (uint32_t)back : UINT32_MAX;
-}
 
 static uint64_t payload_bytes(const struct log_item *item)
 {
@@ -576,7 +580,8 @@ int log_segments(struct log *log, int (*fn)(void *arg, const struct log_segment 
 					    prefix_position(log, s),
 					    s->bytes,
 					    live > 0 ? (uint64_t)live : 0,
-					    s->sealed };
+					    s->sealed,
+					    s->damaged };
 		error = fn(arg, &out);
 	}
 	port_mutex_unlock(&log->lock);
@@ -599,23 +604,31 @@ int log_scan(struct log *log, uint64_t number, log_record_fn *fn, void *arg,
 	struct log_segment_file *s = log_segment_find(log, number);
 	struct kv_buf buf = { 0 };
 	uint64_t position = log_first_position(log, number), end;
+	bool ended, damaged = false;
 	int error = 0;
 
 	if (!s)
 		return -ENOENT;
 	port_mutex_lock(&log->lock);
 	end = prefix_position(log, s);
+	ended = !s->unread;
 	port_mutex_unlock(&log->lock);
-	while (!error && position < end) {
+	while (!error && !(ended && position >= end)) {
 		struct log_record r;
 
 		error = log_read(log, position, true, &buf, &r, why);
+		damaged = error == -EBADMSG;
 		if (error || r.type == LOG_TYPE_END)
 			break;
 		position = r.end;
 		error = log_each_record(&r, fn, arg);
 	}
 	kv_buf_free(&buf);
+	if (damaged) {
+		port_mutex_lock(&log->lock);
+		s->damaged = true;
+		port_mutex_unlock(&log->lock);
+	}
 	return error;
 }
 
@@ -844,9 +857,12 @@ int log_close(struct log *log)
 	last = log->current;
 	error = log->failed;
 	if (!error)
-		error = seal_current(log);
-	if (!error)
 		error = sync_locked(log, log->end);
+	/* Only now can the end mark promise that all before it is durable. */
+	if (!error)
+		error = seal_current(log);
+	if (!error && last)
+		error = file_sync(last->file);
 	log->closing = true;
 	env->ops->cond_signal(env, log->wake);
 	port_mutex_unlock(&log->lock);

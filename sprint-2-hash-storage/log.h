@@ -51,6 +51,9 @@ struct log_config {
 	unsigned int reserve; /* of them, held back for LOG_URGENT; made ahead */
 	bool map;             /* append through a map where the home can */
 	uint64_t group_ns;    /* for log_sync_later() */
+	/* What the owner knows to have been durable, all below this position: a log that
+	 * ends before it is damaged. 0: nothing. */
+	uint64_t durable;
 };
 
 struct log_record {
@@ -149,13 +152,15 @@ struct log_segment {
 	uint64_t file_bytes; /* on disk */
 	uint64_t live;       /* sum of log_live(), never below 0 */
 	bool sealed;         /* no append will come to it any more */
+	bool damaged;        /* a scan met bytes that are no record */
 };
 
 /* Oldest first; non-zero from fn ends the walk with it. fn may not call the log. */
 int log_segments(struct log *log, int (*fn)(void *arg, const struct log_segment *s),
 		 void *arg);
 
-/* Every record of a sealed segment in order, groups taken apart, CRC checked. */
+/* Every record of a sealed segment in order, groups taken apart, CRC checked. -EBADMSG
+ * also when the segment breaks off before its end mark. */
 int log_scan(struct log *log, uint64_t number, log_record_fn *fn, void *arg,
 	     struct kv_msg *why);
 

@@ -40,7 +40,8 @@ enum {
 	LOG_MINOR = 0,
 	LOG_SEGMENT_HEADER_BYTES = 64,
 	LOG_TYPE_GROUP = 254, /* payload: whole records, which stand or fall together */
-	LOG_TYPE_END = 255,   /* the segment ends here: go on with the next */
+	LOG_TYPE_END = 255,   /* the segment ends here: go on with the next. Room for it
+			       * is always kept, so a segment without it was torn or cut */
 };
 
 #define LOG_SEQUENCE_MAX ((1ull << 56) - 1)

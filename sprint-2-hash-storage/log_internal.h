@@ -23,8 +23,11 @@ struct log_segment_file {
 	int64_t live; /* atomic: what the owner counts by log_live() */
 
 	/* protected by log->lock */
-	uint64_t end; /* offset behind the last record */
+	uint64_t
+		end; /* offset behind the last record; the file's size where nobody looked */
 	bool sealed, retired;
+	bool unread;  /* opened and not replayed: the end mark is yet to be met */
+	bool damaged; /* a scan found it so */
 };
 
 /* Segments by number: two levels, so that readers need no lock and nothing moves. */
@@ -110,8 +113,8 @@ int log_segment_bytes(struct log_segment_file *s, uint64_t offset, size_t len,
 int log_segment_write(struct log_segment_file *s, uint64_t offset, const uint8_t *p,
 		      size_t len);
 
-/* Marks the segment's end at s->end, where there is room; not synced. */
-int log_segment_end(struct log_segment_file *s);
+/* Marks the segment's end at s->end; not synced. unsynced: as in a record's header. */
+int log_segment_end(struct log_segment_file *s, uint32_t unsynced);
 
 /* The names in dir: fills sorted numbers (allocated, the caller frees) and counts spares. */
 int log_directory(struct log *log, uint64_t **number, size_t *n);

@@ -6,8 +6,9 @@
  * written. A torn tail: it was written and not synced when power went, so that this part
  * of it is missing, though later parts may have come out. Or corruption: it was durable
  * once. Each record tells how far the log was durable when it was written, so a good
- * record behind the place whose promise reaches beyond it proves corruption; nothing
- * else does, and without that proof the tail is cut.
+ * record behind the place whose promise reaches beyond it proves corruption, and so does
+ * what the owner knows (log_config.durable); without such a proof the tail is cut. An end
+ * mark is a record, too: closing writes the last one when all before it is durable.
  */
 #include "log_internal.h"
 
@@ -179,7 +180,7 @@ static int cut(struct scan *c, size_t i, struct log_segment_file *s, uint64_t of
 	if (error)
 		return kv_fail(why, error, "%s: reading behind offset %llu failed", path,
 			       (unsigned long long)offset);
-	if (promised)
+	if (promised || bad < c->log->config.durable)
 		return kv_fail(
 			why, -EBADMSG,
 			"%s: offset %llu: %s, in a part that was durable: corruption. "
@@ -206,11 +207,6 @@ static int replay_segment(struct scan *c, size_t i, struct log_segment_file *s,
 
 	for (;;) {
 		error = log_record_at(c->log, s, offset, &c->buf, &r, NULL, &reason);
-		if (error == -ENODATA && s->bytes - offset < LOG_HEADER_BYTES &&
-		    i + 1 < c->n) {
-			s->end = offset; /* full to the brim: no room for a mark */
-			return 0;
-		}
 		if (error == -ENODATA) {
 			s->end = offset;
 			*ended = true;
@@ -267,7 +263,8 @@ static int recover_segment(struct scan *c, size_t i, size_t start, uint64_t offs
 	log->next = s->number + s->units;
 	s->sealed = true; /* whatever comes next goes to a new segment */
 	s->end = s->bytes;
-	if (i < start)
+	s->unread = i < start;
+	if (s->unread)
 		return 0;
 	if (i > start)
 		offset = LOG_SEGMENT_HEADER_BYTES;
@@ -278,11 +275,14 @@ static int recover_segment(struct scan *c, size_t i, size_t start, uint64_t offs
 			       log->dir, (unsigned long long)s->number,
 			       (unsigned long long)offset);
 	error = replay_segment(c, i, s, offset, replay, arg, found, ended, why);
-	if (!error && *ended)
-		error = log_segment_end(s);
 	/* What was replayed may still be in the page cache alone, after a crash of the
 	 * process: nothing may be built on it before it is durable. */
 	if (!error)
+		error = file_sync(s->file);
+	/* The end mark promises it. */
+	if (!error && *ended)
+		error = log_segment_end(s, 0);
+	if (!error && *ended)
 		error = file_sync(s->file);
 	return error;
 }

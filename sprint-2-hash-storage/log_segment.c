@@ -202,32 +202,34 @@ int log_segment_write(struct log_segment_file *s, uint64_t offset, const uint8_t
 	return 0;
 }
 
-static void encode_end(uint32_t id, uint8_t *header)
+static void encode_end(uint32_t id, uint32_t unsynced, uint8_t *header)
 {
 	struct log_record_header h = {
 		.log_id = id,
-		.unsynced = UINT32_MAX,
+		.unsynced = unsynced,
 		.type = LOG_TYPE_END,
 	};
 
 	log_record_header_encode(&h, 0, header);
 }
 
-int log_segment_end(struct log_segment_file *s)
+int log_segment_end(struct log_segment_file *s, uint32_t unsynced)
 {
 	uint8_t header[LOG_HEADER_BYTES];
 
+	encode_end(s->log_id, unsynced, header);
+	/* A file that damage has cut short grows again, behind its map. */
 	if (s->bytes - s->end < sizeof(header))
-		return 0;
-	encode_end(s->log_id, header);
+		return file_write(s->file, s->end, header, sizeof(header));
 	return log_segment_write(s, s->end, header, sizeof(header));
 }
 
+/* Of a copy: it is part of a store only once all of it is durable. */
 static int log_end_mark(uint32_t id, struct file *f, uint64_t offset)
 {
 	uint8_t header[LOG_HEADER_BYTES];
 
-	encode_end(id, header);
+	encode_end(id, 0, header);
 	return file_write(f, offset, header, sizeof(header));
 }
 

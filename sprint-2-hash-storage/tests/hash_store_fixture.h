@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * hash_store_fixture.h - what tests of the hash engine on the simulated disk share: keys
+ * and values that can be told from their number and version, a look at the whole store,
+ * and the count of what a test must have given back.
+ *
+ * A version is how often a key was written; its value is made from both, so a value of
+ * another key or of an older version is noticed. Version 0 is a key that is not there.
+ */
+#ifndef HASH_STORE_FIXTURE_H
+#define HASH_STORE_FIXTURE_H
+
+#include "../../sprint-1-core-memory/port_fault.h"
+#include "../hash_engine.h"
+#include "env_sim.h"
+
+#include <setjmp.h>
+
+#include <cmocka.h>
+
+enum { FIXTURE_KEY = 16, FIXTURE_VALUE = 4096 };
+
+static uint64_t fixture_live; /* allocations at a test's begin */
+
+static inline int fixture_set_up(void **state)
+{
+	(void)state;
+	port_fault_set(0, false);
+	fixture_live = port_fault_live();
+	return 0;
+}
+
+static inline int fixture_tear_down(void **state)
+{
+	(void)state;
+	port_fault_set(0, false);
+	if (port_fault_live() == fixture_live)
+		return 0;
+	print_error("%llu allocations live on\n",
+		    (unsigned long long)(port_fault_live() - fixture_live));
+	return -1;
+}
+
+#define FIXTURE_TEST(name) \
+	cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
+
+/* 0: the quick form. */
+static inline unsigned int fixture_torture_seconds(void)
+{
+	const char *s = getenv("KV_TORTURE");
+
+	return s ? (unsigned int)strtoul(s, NULL, 10) : 0;
+}
+
+static inline uint64_t fixture_random(uint64_t *state)
+{
+	uint64_t z = (*state += 0x9e3779b97f4a7c15u);
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+	return z ^ z >> 31;
+}
+
+static inline struct kv_slice fixture_key(char *buf, unsigned int key)
+{
+	(void)snprintf(buf, FIXTURE_KEY, "key%05u", key);
+	return kv_str(buf);
+}
+
+/* Of `bytes` and up to 16 more: lengths differ too. */
+static inline struct kv_slice fixture_value(char *buf, unsigned int key,
+					    unsigned int version, size_t bytes)
+{
+	uint64_t rng = (uint64_t)key << 32 | version;
+	size_t i, len = bytes + fixture_random(&rng) % 17;
+
+	for (i = 0; i < len; i++)
+		buf[i] = (char)fixture_random(&rng);
+	return kv_slice(buf, len);
+}
+
+static inline int fixture_put(struct kv *kv, unsigned int key, unsigned int version,
+			      size_t bytes, enum kv_durability how)
+{
+	char k[FIXTURE_KEY], v[FIXTURE_VALUE];
+
+	return kv_put(kv, fixture_key(k, key), fixture_value(v, key, version, bytes),
+		      how);
+}
+
+static inline int fixture_delete(struct kv *kv, unsigned int key, enum kv_durability how)
+{
+	char k[FIXTURE_KEY];
+
+	return kv_delete(kv, fixture_key(k, key), how);
+}
+
+/* The version of 0..most whose value these bytes are; most + 1 when of none. 0 is the
+ * absent key's, so it is no value's. */
+static inline unsigned int fixture_version(unsigned int key, unsigned int most,
+					   size_t bytes, const void *data, size_t len)
+{
+	char v[FIXTURE_VALUE];
+	unsigned int version;
+
+	for (version = most; version; version--) {
+		struct kv_slice want = fixture_value(v, key, version, bytes);
+
+		if (!kv_compare(want, kv_slice(data, len)))
+			return version;
+	}
+	return most + 1;
+}
+
+struct fixture_stat {
+	const char *name;
+	uint64_t value;
+	bool found;
+};
+
+static inline void fixture_stat_emit(void *arg, const char *name, uint64_t value)
+{
+	struct fixture_stat *s = arg;
+
+	if (strcmp(name, s->name))
+		return;
+	s->value = value;
+	s->found = true;
+}
+
+static inline uint64_t fixture_stat(struct kv *kv, const char *name)
+{
+	struct fixture_stat s = { name, 0, false };
+
+	kv_stats(kv, fixture_stat_emit, &s);
+	assert_true(s.found);
+	return s.value;
+}
+
+#endif /* HASH_STORE_FIXTURE_H */
