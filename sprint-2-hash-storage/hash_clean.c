@@ -30,7 +30,6 @@ enum {
 
 struct move {
 	struct hash_store *s;
-	uint64_t number;
 	bool oldest;    /* no older file is left */
 	uint64_t moved; /* bytes */
 	uint64_t begun_ns, paced;
@@ -141,7 +140,7 @@ static int move_retire(struct move *m, const struct log_record *r)
 	uint64_t position, number = port_get_le64(r->payload.data);
 
 	/* Nobody misses it once no older file is left, nor is in the checkpoint's list. */
-	if (r->payload.len != 8 ||
+	if (r->payload.len != HASH_RETIRE_BYTES ||
 	    (number < log_begin(m->s->log) / m->s->option[HASH_SEGMENT_BYTES] &&
 	     r->sequence * LOG_ALIGN < m->s->checkpoint_position))
 		return 0;
@@ -192,9 +191,9 @@ static void readers_gone(struct epoch_item *item)
 	port_store_release(&r->readers_gone, true);
 }
 
-static int log_retirement(struct hash_store *s, uint64_t number)
+static int log_retirement(struct hash_store *s, const struct log_segment *seg)
 {
-	uint8_t payload[8];
+	uint8_t payload[HASH_RETIRE_BYTES];
 	struct kv_slice part = { payload, sizeof(payload) };
 	struct log_item item = {
 		.type = HASH_RETIRE,
@@ -204,13 +203,14 @@ static int log_retirement(struct hash_store *s, uint64_t number)
 	};
 	int error;
 
-	port_put_le64(payload, number);
+	port_put_le64(payload, seg->number);
+	port_put_le64(payload + 8, seg->units);
 	error = log_append(s->log, &item, 1, LOG_URGENT);
 	/* Also makes durable what was moved, before the original may go. */
 	return error ? error : log_sync(s->log, item.position);
 }
 
-static int retire(struct hash_store *s, uint64_t number)
+static int retire(struct hash_store *s, const struct log_segment *seg)
 {
 	struct hash_retired *r = port_alloc(sizeof(*r));
 	int error;
@@ -218,11 +218,11 @@ static int retire(struct hash_store *s, uint64_t number)
 	if (!r)
 		return -ENOMEM;
 	memset(r, 0, sizeof(*r));
-	r->number = number;
+	r->number = seg->number;
 	r->item.free = readers_gone;
-	error = log_retirement(s, number);
+	error = log_retirement(s, seg);
 	if (!error)
-		error = log_retire(s->log, number);
+		error = log_retire(s->log, seg->number);
 	if (error) {
 		port_free(r);
 		return error;
@@ -277,19 +277,19 @@ static void reclaim_all(struct hash_store *s)
 	}
 }
 
-static int clean_segment(struct hash_store *s, uint64_t number)
+static int clean_segment(struct hash_store *s, const struct log_segment *seg)
 {
 	struct env *env = s->base.env;
 	struct move m = {
 		.s = s,
-		.number = number,
-		.oldest = number == log_begin(s->log) / s->option[HASH_SEGMENT_BYTES],
+		.oldest =
+			seg->number == log_begin(s->log) / s->option[HASH_SEGMENT_BYTES],
 		.begun_ns = env->ops->now_ns(env),
 	};
-	int error = log_scan(s->log, number, move_or_wait, &m, NULL);
+	int error = log_scan(s->log, seg->number, move_or_wait, &m, NULL);
 
 	if (!error)
-		error = retire(s, number);
+		error = retire(s, seg);
 	port_mutex_lock(&s->lock);
 	s->stat_cleaned += !error;
 	s->stat_moved_bytes += m.moved;
@@ -307,11 +307,9 @@ struct choice {
 	uint64_t begin;       /* position of the oldest */
 	uint64_t end;         /* of the log */
 	uint64_t bytes, live; /* of sealed segments */
-	uint64_t number;      /* the choice */
-	uint64_t score;
-	bool found;
-	uint64_t oldest;
-	bool any;
+	struct log_segment best, oldest;
+	uint64_t score; /* of the best */
+	bool found, any;
 };
 
 static int weigh(void *arg, const struct log_segment *seg)
@@ -325,7 +323,7 @@ static int weigh(void *arg, const struct log_segment *seg)
 		return 0;
 	if (!c->any) {
 		c->any = true;
-		c->oldest = seg->number;
+		c->oldest = *seg;
 	}
 	c->bytes += seg->file_bytes;
 	c->live += live;
@@ -337,21 +335,21 @@ static int weigh(void *arg, const struct log_segment *seg)
 	if (!c->found || score > c->score) {
 		c->found = true;
 		c->score = score;
-		c->number = seg->number;
+		c->best = *seg;
 	}
 	return 0;
 }
 
 /* True and the segment to clean next, if more than percent of the sealed bytes is dead. */
 static bool choose(struct hash_store *s, uint64_t percent, uint64_t least,
-		   uint64_t *number)
+		   struct log_segment *out)
 {
 	struct choice c = { .percent = percent, .least = least, .end = log_end(s->log) };
 
 	(void)log_segments(s->log, weigh, &c);
 	if (!c.any || (c.bytes - c.live) * 100 <= percent * c.bytes)
 		return false;
-	*number = c.found ? c.number : c.oldest;
+	*out = c.found ? c.best : c.oldest;
 	return true;
 }
 
@@ -367,12 +365,12 @@ static bool checkpoint_due(struct hash_store *s)
 /* One round of work, cleaning down to so much dead; *did is false when there was none. */
 static int work(struct hash_store *s, uint64_t percent, uint64_t least, bool *did)
 {
-	uint64_t number;
+	struct log_segment seg;
 
 	*did = true;
 	reclaim_all(s);
-	if (percent < 100 && choose(s, percent, least, &number))
-		return clean_segment(s, number);
+	if (percent < 100 && choose(s, percent, least, &seg))
+		return clean_segment(s, &seg);
 	if (checkpoint_due(s))
 		return hash_checkpoint_write(s);
 	*did = false;

@@ -14,28 +14,34 @@ enum {
 	RESERVE = 2, /* of them, for deletes and cleaning on a full disk */
 };
 
+struct numbers { /* of one segment */
+	uint64_t first, n;
+};
+
 struct recovery {
 	struct hash_store *s;
 	struct kv_buf scratch;
-	uint64_t *retired; /* numbers that the log says were given up */
+	struct numbers *retired; /* the log says that these were given up */
 	size_t n, cap;
 };
 
 static int remember_retired(struct recovery *v, const struct log_record *r)
 {
-	if (r->payload.len != 8)
+	const uint8_t *p = r->payload.data;
+
+	if (r->payload.len != HASH_RETIRE_BYTES)
 		return -EBADMSG;
 	if (v->n == v->cap) {
 		size_t cap = v->cap ? v->cap * 2 : 64;
-		uint64_t *grown = port_realloc(v->retired, v->cap * sizeof(*grown),
-					       cap * sizeof(*grown));
+		struct numbers *grown = port_realloc(v->retired, v->cap * sizeof(*grown),
+						     cap * sizeof(*grown));
 
 		if (!grown)
 			return -ENOMEM;
 		v->retired = grown;
 		v->cap = cap;
 	}
-	v->retired[v->n++] = port_get_le64(r->payload.data);
+	v->retired[v->n++] = (struct numbers){ port_get_le64(p), port_get_le64(p + 8) };
 	return 0;
 }
 
@@ -107,6 +113,17 @@ static bool contains(const uint64_t *number, size_t n, uint64_t wanted)
 	return false;
 }
 
+static bool is_retired(const struct recovery *v, uint64_t number)
+{
+	size_t i;
+
+	for (i = 0; i < v->n; i++)
+		if (number >= v->retired[i].first &&
+		    number - v->retired[i].first < v->retired[i].n)
+			return true;
+	return false;
+}
+
 struct presence {
 	const struct recovery *v;
 	const struct hash_checkpoint *c;
@@ -119,7 +136,7 @@ static bool may_be_absent(const struct presence *p, uint64_t number)
 {
 	uint64_t known = p->c->position / p->v->s->option[HASH_SEGMENT_BYTES];
 
-	return contains(p->v->retired, p->v->n, number) ||
+	return is_retired(p->v, number) ||
 	       (number < known && !contains(p->c->segment, p->c->segments, number));
 }
 

@@ -36,7 +36,8 @@
 enum hash_record_type {
 	HASH_PUT = 0,
 	HASH_DELETE = 1,
-	HASH_RETIRE = 2, /* payload: 8 bytes, the number of a segment that is given up */
+	HASH_RETIRE = 2, /* payload: the number of a segment that is given up (8 bytes),
+			  * and how many numbers it took (8) */
 	HASH_TYPE = 0x0f,
 
 	HASH_SYNC = 1 << 4,  /* to be seen once it is durable */
@@ -45,6 +46,7 @@ enum hash_record_type {
 
 enum {
 	HASH_HEAD_BYTES = 8,
+	HASH_RETIRE_BYTES = 16,
 	HASH_KEY_BITS = 17,
 };
 
