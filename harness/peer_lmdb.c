@@ -29,7 +29,7 @@ enum { READERS_MAX = 1000, LMDB_KEY_MAX = 511 };
 static const struct kv_opt lmdb_opts[] = {
 	PEER_OPTION_LIST,
 	{ "map_bytes", "address space for the map: the store can't outgrow it", NULL,
-	  (uint64_t)64 << 30, 1u << 20, (uint64_t)64 << 40 },
+	  (uint64_t)32 << 30, 1u << 20, (uint64_t)64 << 40 },
 	{ "writemap", "write through the map; auto is on at durability=none",
 	  "auto|on|off", WRITEMAP_AUTO, 0, 0 },
 	{ 0 },
@@ -539,6 +539,17 @@ static int env_open(struct lmdb_store *s, const char *dir, const uint64_t *opt)
 	return rc;
 }
 
+static int open_failed(const char *dir, int rc, uint64_t map_bytes, struct kv_msg *why)
+{
+	if (rc == ENOMEM || rc == EINVAL) /* what mmap() says */
+		return kv_fail(why, -ENOMEM,
+			       "LMDB cannot map %llu bytes for %.100s: %s; give the "
+			       "process more room, or map_bytes a smaller value",
+			       (unsigned long long)map_bytes, dir, strerror(rc));
+	return kv_fail(why, lmdb_error(rc), "LMDB cannot open %s: %s", dir,
+		       mdb_strerror(rc));
+}
+
 static const struct kv_ops lmdb_ops;
 
 static int lmdb_open(struct env *env, const char *dir, const uint64_t *opt,
@@ -556,9 +567,7 @@ static int lmdb_open(struct env *env, const char *dir, const uint64_t *opt,
 		goto out_free;
 	rc = env_open(s, dir, opt);
 	if (rc) {
-		error = kv_fail(why, lmdb_error(rc),
-				"LMDB cannot open %s: %s (map_bytes=%llu)", dir,
-				mdb_strerror(rc), (unsigned long long)opt[OPT_MAP_BYTES]);
+		error = open_failed(dir, rc, opt[OPT_MAP_BYTES], why);
 		goto out_env;
 	}
 	peer_flush_start(&s->flush, opt[PEER_GROUP_MS], lmdb_sync_now, s);

@@ -110,13 +110,14 @@ static int child_main(char **argv)
 	struct shared *sh = mmap(NULL, sizeof(*sh), PROT_READ | PROT_WRITE, MAP_SHARED,
 				 atoi(argv[5]), 0);
 	struct kv *kv;
+	char options[PEER_PATH];
 	uint64_t step = 0;
 	int error;
 
 	if (sh == MAP_FAILED)
 		return 1;
-	error = kv_open(e->ops, NULL, argv[4], "memory_bytes=1m,durability=none", &kv,
-			&sh->why);
+	peer_options(e, "memory_bytes=1m,durability=none", options);
+	error = kv_open(e->ops, NULL, argv[4], options, &kv, &sh->why);
 	if (error)
 		return child_fails(sh, error);
 	do {
@@ -193,9 +194,12 @@ static void child_wait(struct child *c, uint64_t n)
 static void refused_as_busy(const struct engine_info *e, const char *dir)
 {
 	struct kv_msg why = { "" };
+	char options[PEER_PATH];
 	struct kv *kv = NULL;
+	int error;
 
-	assert_int_equal(kv_open(e->ops, NULL, dir, PEER_MEMORY, &kv, &why), -EBUSY);
+	error = kv_open(e->ops, NULL, dir, peer_options(e, "", options), &kv, &why);
+	assert_int_equal(error, -EBUSY);
 	assert_null(kv);
 	assert_non_null(strstr(why.text, dir));
 }
@@ -204,11 +208,11 @@ static void test_second_open_is_busy(void **state)
 {
 	const struct engine_info *e = peer_of(state);
 	char dir[PEER_PATH];
-	struct kv *kv = peer_open(e, peer_new_dir(dir), PEER_MEMORY);
+	struct kv *kv = peer_open(e, peer_new_dir(dir), "");
 
 	refused_as_busy(e, dir);
 	assert_int_equal(kv_close(kv), 0);
-	kv = peer_open(e, dir, PEER_MEMORY);
+	kv = peer_open(e, dir, "");
 	refused_as_busy(e, dir);
 	assert_int_equal(kv_close(kv), 0);
 }
@@ -223,7 +227,7 @@ static void test_open_in_another_process_is_busy(void **state)
 	refused_as_busy(e, dir);
 	child_kill(&c);
 	/* Its lock has died with it. */
-	assert_int_equal(kv_close(peer_open(e, dir, PEER_MEMORY)), 0);
+	assert_int_equal(kv_close(peer_open(e, dir, "")), 0);
 }
 
 /* ---- kill -9 ---- */
@@ -308,7 +312,7 @@ static struct kv *open_after_kill(const struct engine_info *e, uint64_t writes,
 		model_apply(e->ops, before, i);
 	*after = *before;
 	model_apply(e->ops, after, *acknowledged);
-	return peer_open(e, dir, PEER_MEMORY ",durability=none");
+	return peer_open(e, dir, "durability=none");
 }
 
 /* Everything acknowledged is there; the write under way whole or not at all, where a
@@ -342,7 +346,7 @@ static void killed_after(const struct engine_info *e, uint64_t writes)
 	/* And it goes on. */
 	assert_int_equal(kv_put(kv, kv_str("later"), kv_str("1"), KV_NONE), 0);
 	assert_int_equal(kv_close(kv), 0);
-	kv = peer_open(e, dir, PEER_MEMORY);
+	kv = peer_open(e, dir, "");
 	assert_int_equal(store_pairs(kv), pairs + 1);
 	assert_int_equal(kv_close(kv), 0);
 }
@@ -434,8 +438,7 @@ static uint64_t syncs_of(struct kv *kv, enum kv_durability how)
 static void test_level_none_does_not_sync(void **state)
 {
 	char dir[PEER_PATH];
-	struct kv *kv = peer_open(peer_of(state), peer_new_dir(dir),
-				  PEER_MEMORY ",durability=none");
+	struct kv *kv = peer_open(peer_of(state), peer_new_dir(dir), "durability=none");
 
 	/* A background checkpoint may come in between; a sync a write may not. */
 	assert_in_range(syncs_of(kv, KV_NONE), 0, WRITES / 10);
@@ -445,9 +448,9 @@ static void test_level_none_does_not_sync(void **state)
 static void test_level_sync_syncs_each_write(void **state)
 {
 	static const char *const opened[] = {
-		PEER_MEMORY ",durability=none",
-		PEER_MEMORY ",durability=group",
-		PEER_MEMORY ",durability=sync",
+		"durability=none",
+		"durability=group",
+		"durability=sync",
 	};
 	char dir[PEER_PATH];
 	size_t i;
@@ -486,9 +489,9 @@ static void expect_sync_within_patience(struct kv *kv, const char *opened)
 static void test_level_group_syncs_in_the_background(void **state)
 {
 	static const char *const opened[] = {
-		PEER_MEMORY ",durability=none,group_ms=10",
-		PEER_MEMORY ",durability=group,group_ms=10",
-		PEER_MEMORY ",durability=sync,group_ms=10",
+		"durability=none,group_ms=10",
+		"durability=group,group_ms=10",
+		"durability=sync,group_ms=10",
 	};
 	char dir[PEER_PATH];
 	size_t i;
@@ -511,8 +514,8 @@ static void test_level_group_shares_syncs(void **state)
 {
 	const struct engine_info *e = peer_of(state);
 	char dir[PEER_PATH];
-	struct kv *kv = peer_open(e, peer_new_dir(dir),
-				  PEER_MEMORY ",durability=group,group_ms=3600000");
+	struct kv *kv =
+		peer_open(e, peer_new_dir(dir), "durability=group,group_ms=3600000");
 	uint64_t n = syncs_of(kv, KV_GROUP);
 
 	if (has_log(e))
@@ -528,8 +531,7 @@ static void test_level_group_shares_syncs(void **state)
 static void test_close_syncs(void **state)
 {
 	char dir[PEER_PATH];
-	struct kv *kv = peer_open(peer_of(state), peer_new_dir(dir),
-				  PEER_MEMORY ",durability=none");
+	struct kv *kv = peer_open(peer_of(state), peer_new_dir(dir), "durability=none");
 	uint64_t n;
 
 	(void)syncs_of(kv, KV_NONE);

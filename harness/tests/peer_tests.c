@@ -14,26 +14,6 @@
 #include "../plan.h"
 #include "test_scale.h"
 
-/* Options that keep a test small, for libraries that have any. */
-static const struct {
-	const char *engine, *options;
-} small[] = {
-	{ "tkrzw-hash", ",buckets=1k" }, /* compaction writes them all anew */
-};
-
-static const char *options_of(const struct engine_info *e, const char *more,
-			      char out[128])
-{
-	const char *own = "";
-	size_t i;
-
-	for (i = 0; i < sizeof(small) / sizeof(small[0]); i++)
-		if (!strcmp(small[i].engine, e->name))
-			own = small[i].options;
-	snprintf(out, 128, PEER_MEMORY "%s,%s", own, more);
-	return out;
-}
-
 /* No target here sets kv_target.lenient: every adapter keeps the whole of kv.h within its
  * capabilities and limits. */
 static struct kv_target target_of(const struct engine_info *e, const char *options)
@@ -49,9 +29,9 @@ static struct kv_target target_of(const struct engine_info *e, const char *optio
 
 static void test_conforms(void **state)
 {
-	char options[128];
+	char options[PEER_PATH];
 	struct kv_target t = target_of(
-		peer_of(state), options_of(peer_of(state), "durability=none", options));
+		peer_of(state), peer_options(peer_of(state), "durability=none", options));
 	struct kv_report r = { .out = stdout, .verbose = getenv("KV_VERBOSE") };
 
 	assert_int_equal(kv_conformance(&t, &r), 0);
@@ -63,8 +43,8 @@ static void test_conforms(void **state)
 
 static void follow(const struct engine_info *e, const char *level, unsigned int histories)
 {
-	char options[128];
-	struct kv_target t = target_of(e, options_of(e, level, options));
+	char options[PEER_PATH];
+	struct kv_target t = target_of(e, peer_options(e, level, options));
 	struct kv_report r = { .out = stdout };
 	struct kv_history_config c = {
 		.seed = kv_history_seed(0x5eed0003),
@@ -134,9 +114,9 @@ static void test_each_failing_allocation_is_reported(void **state)
 {
 	const struct engine_info *e = peer_of(state);
 	uint64_t live = port_fault_live(), n;
-	char dir[PEER_PATH], options[128];
+	char dir[PEER_PATH], options[PEER_PATH];
 
-	options_of(e, "durability=none", options);
+	peer_options(e, "durability=none", options);
 	peer_new_dir(dir);
 	for (n = 1; n < 100; n++) {
 		struct kv_msg why = { "" };
@@ -238,7 +218,7 @@ static void test_open_of_something_else_is_refused(void **state)
 	const struct engine_info *e = peer_of(state);
 	char dir[PEER_PATH];
 	struct kv_msg why = { "" };
-	struct kv *kv = peer_open(e, peer_new_dir(dir), PEER_MEMORY);
+	struct kv *kv = peer_open(e, peer_new_dir(dir), "");
 	int error;
 
 	assert_int_equal(kv_put(kv, kv_str("key"), kv_str("value"), KV_NONE), 0);
@@ -251,6 +231,27 @@ static void test_open_of_something_else_is_refused(void **state)
 	if (error != -EBADMSG)
 		fail_msg("%s: expected -EBADMSG, came %s: %s", e->name, strerror(-error),
 			 why.text);
+}
+
+/* Maps of 64 TiB each, of which no processor with 48 bits of address has room for three. */
+static void test_lmdb_says_that_its_map_does_not_fit(void **state)
+{
+	const struct engine_info *e = engines_find("lmdb");
+	struct kv *kv[3] = { NULL };
+	struct kv_msg why = { "" };
+	char dir[PEER_PATH];
+	int i, error = 0;
+
+	(void)state;
+	if (!e->ops || TEST_SANITIZED) /* sanitizers want the addresses for themselves */
+		skip();
+	for (i = 0; i < 3 && !error; i++)
+		error = kv_open(e->ops, NULL, peer_new_dir(dir), "map_bytes=65536g",
+				&kv[i], &why);
+	for (i = 0; i < 3; i++)
+		assert_int_equal(kv_close(kv[i]), 0);
+	assert_int_equal(error, -ENOMEM);
+	assert_non_null(strstr(why.text, "map_bytes"));
 }
 
 /* ---- what is not there ---- */
@@ -301,6 +302,8 @@ int main(void)
 		       0);
 	peer_tests_add(&t, "open_of_something_else_is_refused",
 		       test_open_of_something_else_is_refused, 0);
+	peer_tests_add_one(&t, "test_lmdb_says_that_its_map_does_not_fit",
+			   test_lmdb_says_that_its_map_does_not_fit);
 	peer_tests_add_one(&t, "test_unavailable_peer_names_its_package",
 			   test_unavailable_peer_names_its_package);
 	return peer_tests_run("peers", &t);
