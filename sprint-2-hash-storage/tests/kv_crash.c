@@ -115,16 +115,11 @@ static int life_write(struct crash_run *h, struct env_sim *disk, struct crash_li
 	for (i = 0; i < n; i++) {
 		unsigned int key = (step * 5 + i) % l->keys;
 		bool put = step != 3;
-		struct kv_slice v;
-
 		row[key] = put ? 1ull << 56 | step << 8 | i : 0;
 		op[i] = (struct kv_op){ .type = put ? KV_PUT : KV_DELETE };
 		op[i].key = crash_key(l->first + key, name[i]);
-		v = crash_value(h, row[key]);
-		if (kv_buf_set(&value[i], v.data, v.len))
-			exit(1);
 		if (put)
-			op[i].value = kv_slice(value[i].data, value[i].len);
+			op[i].value = crash_value(h, row[key], &value[i]);
 	}
 	error = kv_write(kv, op, n, how[step]);
 	for (i = 0; i < n; i++)
@@ -465,8 +460,6 @@ static void run_end(struct crash_run *h)
 
 	for (i = 0; i < h->clients; i++)
 		life_free(&h->life[i]);
-	kv_buf_free(&h->got);
-	kv_buf_free(&h->want);
 }
 
 int kv_crash_run(const struct kv_crash_config *c, struct kv_crash_report *r)

@@ -53,7 +53,6 @@ struct crash_run {
 	bool stopped; /* a write of the history failed, as it was made to */
 	struct kv_msg detail;
 	char twice[512]; /* the disk that failed after a second crash */
-	struct kv_buf got, want;
 };
 
 /* 1, with a sentence for the report. The first stays. */
@@ -93,8 +92,8 @@ size_t life_match(const struct crash_life *l, const uint64_t *row, size_t least,
 
 enum { CRASH_KEY_BYTES = 16 };
 struct kv_slice crash_key(unsigned int key, char buf[CRASH_KEY_BYTES]);
-/* The value that an id stands for, into h->want. */
-struct kv_slice crash_value(struct crash_run *h, uint64_t id);
+/* The value that an id stands for, in out. */
+struct kv_slice crash_value(const struct crash_run *h, uint64_t id, struct kv_buf *out);
 /* What the store holds, into row (of all keys); 1 when that was never written. */
 int crash_read(struct crash_run *h, struct kv *kv, struct kv_snapshot *snap,
 	       uint64_t *row);

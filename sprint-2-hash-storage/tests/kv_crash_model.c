@@ -164,24 +164,29 @@ static size_t value_len(const struct crash_run *h, uint64_t id)
 	return VALUE_MIN + crash_next(&rng) % (h->value_max - VALUE_MIN);
 }
 
-struct kv_slice crash_value(struct crash_run *h, uint64_t id)
+struct kv_slice crash_value(const struct crash_run *h, uint64_t id, struct kv_buf *out)
 {
 	size_t len = value_len(h, id), at;
 	uint64_t rng = id;
 
-	if (kv_buf_reserve(&h->want, len + 8))
+	if (kv_buf_reserve(out, len + 8))
 		exit(1); /* no test makes allocations fail here */
-	port_put_le64(h->want.data, id);
+	port_put_le64(out->data, id);
 	for (at = 8; at < len; at += 8)
-		port_put_le64((uint8_t *)h->want.data + at, crash_next(&rng));
-	return kv_slice(h->want.data, len);
+		port_put_le64((uint8_t *)out->data + at, crash_next(&rng));
+	return kv_slice(out->data, len);
 }
 
+/* Clients may be at it side by side: so buffers of one's own. */
+struct buffers {
+	struct kv_buf got, want;
+};
+
 static int read_key(struct crash_run *h, struct kv *kv, struct kv_snapshot *snap,
-		    unsigned int key, uint64_t *id)
+		    unsigned int key, struct buffers *b, uint64_t *id)
 {
 	char name[CRASH_KEY_BYTES];
-	int error = kv_get_at(kv, snap, crash_key(key, name), &h->got);
+	int error = kv_get_at(kv, snap, crash_key(key, name), &b->got);
 	struct kv_slice want;
 
 	*id = 0;
@@ -190,12 +195,12 @@ static int read_key(struct crash_run *h, struct kv *kv, struct kv_snapshot *snap
 	if (error)
 		return crash_fail(h, "get of key %u: %d (%s)", key, error,
 				  strerror(-error));
-	if (h->got.len >= VALUE_MIN)
-		*id = port_get_le64(h->got.data);
-	want = crash_value(h, *id);
-	if (kv_compare(want, kv_slice(h->got.data, h->got.len)))
+	if (b->got.len >= VALUE_MIN)
+		*id = port_get_le64(b->got.data);
+	want = crash_value(h, *id, &b->want);
+	if (kv_compare(want, kv_slice(b->got.data, b->got.len)))
 		return crash_fail(h, "key %u has %zu bytes that were never written to it",
-				  key, h->got.len);
+				  key, b->got.len);
 	return 0;
 }
 
@@ -227,12 +232,15 @@ int crash_read(struct crash_run *h, struct kv *kv, struct kv_snapshot *snap,
 	       uint64_t *row)
 {
 	unsigned int key, keys = h->clients * h->keys;
+	struct buffers b = { 0 };
 	size_t pairs = 0;
 	int error = 0;
 
 	for (key = 0; !error && key < keys; key++) {
-		error = read_key(h, kv, snap, key, &row[key]);
+		error = read_key(h, kv, snap, key, &b, &row[key]);
 		pairs += row[key] != 0;
 	}
+	kv_buf_free(&b.got);
+	kv_buf_free(&b.want);
 	return error ? error : count_pairs(h, kv, snap, pairs);
 }
