@@ -288,6 +288,15 @@ static int allocate(struct file *f, uint64_t bytes)
 	return error;
 }
 
+/* A spare may be longer: a crash came while a huge segment was made of it. */
+static int cut_to(struct file *f, uint64_t bytes)
+{
+	uint64_t size;
+	int error = f->ops->size(f, &size);
+
+	return error || size <= bytes ? error : f->ops->truncate(f, bytes);
+}
+
 int log_spare_create(struct log *log)
 {
 	struct env *env = log->config.env;
@@ -333,7 +342,9 @@ int log_segment_create(struct log *log, uint64_t number, uint64_t bytes, bool sp
 		error = env_open(env, from, ENV_READ | ENV_WRITE | ENV_CREATE, &f);
 	if (error)
 		return error;
-	error = allocate(f, bytes);
+	error = cut_to(f, bytes);
+	if (!error)
+		error = allocate(f, bytes);
 	if (error)
 		goto out_unlink;
 	log_segment_header_encode(&h, header);
@@ -391,7 +402,8 @@ int log_segment_open(struct log *log, uint64_t number, struct log_segment_file *
 	if (h.store_id != log->config.store_id || h.number != number ||
 	    h.segment_bytes != log->config.segment_bytes || !h.units ||
 	    h.units > UINT64_MAX >> log->shift ||
-	    size > (uint64_t)h.units << log->shift) {
+	    size > (uint64_t)h.units << log->shift ||
+	    size <= (uint64_t)(h.units - 1) << log->shift) {
 		error = kv_fail(
 			why, -EBADMSG,
 			"%s: header says store %016llx, segment %llx of %u x %llu bytes, "
