@@ -228,20 +228,44 @@ static int replay_segment(struct scan *c, size_t i, struct log_segment_file *s,
 	}
 }
 
+/* Does the segment reach over the position? One of a huge record has several numbers, of
+ * which the file is named by the first. */
+static int reaches(struct log *log, uint64_t number, uint64_t position, bool *yes,
+		   struct kv_msg *why)
+{
+	struct log_segment_file *s;
+	int error = log_segment_open(log, number, &s, why);
+
+	if (error)
+		return error;
+	*yes = position >> log->shift < number + s->units;
+	log_segment_close(s);
+	return 0;
+}
+
 /* The segment that holds the position, or the first behind it: the owner may have given
  * up what was in between. *offset is where to begin in it. */
-static void find_start(const struct scan *c, uint64_t from, size_t *start,
-		       uint64_t *offset)
+static int find_start(const struct scan *c, uint64_t from, size_t *start,
+		      uint64_t *offset, struct kv_msg *why)
 {
 	uint64_t number = from >> c->log->shift;
+	bool held;
+	int error;
 
 	*offset = LOG_SEGMENT_HEADER_BYTES;
 	for (*start = 0; *start < c->n; ++*start)
-		if (c->number[*start] >= number)
+		if (c->number[*start] > number)
 			break;
-	if (*start < c->n && c->number[*start] == number &&
-	    from > log_first_position(c->log, number))
-		*offset = from - (number << c->log->shift);
+	if (!*start)
+		return 0;
+	held = c->number[*start - 1] == number;
+	error = held ? 0 : reaches(c->log, c->number[*start - 1], from, &held, why);
+	if (error || !held)
+		return error;
+	--*start;
+	if (from > log_first_position(c->log, c->number[*start]))
+		*offset = from - (c->number[*start] << c->log->shift);
+	return 0;
 }
 
 /* Opens and checks one segment, publishes it, and replays it if it is at or behind from. */
@@ -298,7 +322,7 @@ int log_recover(struct log *log, uint64_t from, log_record_fn *replay, void *arg
 
 	if (error)
 		return kv_fail(why, error, "%s: cannot be listed", log->dir);
-	find_start(&c, from, &start, &offset);
+	error = find_start(&c, from, &start, &offset, why);
 	log->first = c.n ? c.number[0] : 0;
 	for (i = 0; !error && !ended && i < c.n; i++)
 		error = recover_segment(&c, i, start, offset, replay, arg, found, &ended,
