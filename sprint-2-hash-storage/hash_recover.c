@@ -283,7 +283,7 @@ int hash_recover(struct hash_store *s, struct kv_msg *why)
 	struct recovery v = { .s = s };
 	struct hash_checkpoint c = { 0 };
 	struct log_recovery found;
-	struct kv_msg damaged = { "" };
+	struct kv_msg damaged = { "" }, reason = { "" };
 	bool loaded;
 	int error = load_checkpoint(s, &c, &loaded, &damaged);
 
@@ -293,9 +293,13 @@ int hash_recover(struct hash_store *s, struct kv_msg *why)
 	}
 	config.durable = c.position;
 	error = log_open(&config, loaded ? c.position : 0, replay, &v, &found, &s->log,
-			 why);
-	if (error)
+			 &reason);
+	if (error) {
+		(void)kv_fail(why, error, "%s",
+			      reason.text[0] ? reason.text
+					     : "a record of the log cannot be indexed");
 		goto out;
+	}
 	if (loaded)
 		count_segments(s, &c);
 	error = check_segments(&v, &c, why);

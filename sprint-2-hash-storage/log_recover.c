@@ -88,6 +88,7 @@ int log_each_record(const struct log_record *r, log_record_fn *fn, void *arg)
 struct scan {
 	struct log *log;
 	struct kv_buf buf;
+	uint64_t proven; /* what lies below it was durable, as records or the owner say */
 	uint64_t *number; /* the segments that are there, ascending */
 	size_t n;
 };
@@ -203,10 +204,11 @@ static int replay_segment(struct scan *c, size_t i, struct log_segment_file *s,
 {
 	struct log_record r;
 	struct kv_msg reason;
+	uint64_t synced;
 	int error;
 
 	for (;;) {
-		error = log_record_at(c->log, s, offset, &c->buf, &r, NULL, &reason);
+		error = log_record_at(c->log, s, offset, &c->buf, &r, &synced, &reason);
 		if (error == -ENODATA) {
 			s->end = offset;
 			*ended = true;
@@ -215,6 +217,8 @@ static int replay_segment(struct scan *c, size_t i, struct log_segment_file *s,
 		if (error)
 			return kv_fail(why, error, "%s: segment %llx cannot be read",
 				       c->log->dir, (unsigned long long)s->number);
+		if (c->proven < synced)
+			c->proven = synced;
 		if (r.type == LOG_TYPE_END) {
 			s->end = offset;
 			return 0;
@@ -298,23 +302,79 @@ static int recover_segment(struct scan *c, size_t i, size_t start, uint64_t offs
 			       "begins: restore a backup",
 			       log->dir, (unsigned long long)s->number,
 			       (unsigned long long)offset);
-	error = replay_segment(c, i, s, offset, replay, arg, found, ended, why);
-	/* What was replayed may still be in the page cache alone, after a crash of the
-	 * process: nothing may be built on it before it is durable. */
+	return replay_segment(c, i, s, offset, replay, arg, found, ended, why);
+}
+
+/* ---- what was replayed is made durable ---- */
+
+enum { COPY_BYTES = 64 << 10 };
+
+/* Writes [at, end) of the segment again, as it is read. */
+static int write_again(struct scan *c, struct log_segment_file *s, uint64_t at,
+		       uint64_t end)
+{
+	const uint8_t *p;
+	uint64_t n;
+	int error = kv_buf_reserve(&c->buf, COPY_BYTES);
+
+	for (; !error && at < end; at += n) {
+		n = end - at < COPY_BYTES ? end - at : COPY_BYTES;
+		error = log_segment_bytes(s, at, (size_t)n, &c->buf, &p);
+		/* Out of the map, whose pages may be taken away while they are written. */
+		if (!error && s->map)
+			memcpy(c->buf.data, p, (size_t)n);
+		if (!error)
+			error = file_write(s->file, at, c->buf.data, (size_t)n);
+	}
+	return error;
+}
+
+/*
+ * What was replayed may be in the page cache alone: after a crash of the process because
+ * nobody had synced it yet, and after a failed sync because the device refused it; then
+ * the pages count as clean, and syncing them again would do nothing. So what is not proven
+ * durable is written once more before it is synced and built upon.
+ */
+static int make_durable(struct scan *c, struct log_segment_file *s, bool last)
+{
+	uint64_t begin = s->number << c->log->shift, at = LOG_SEGMENT_HEADER_BYTES;
+	uint64_t end = s->end + LOG_HEADER_BYTES; /* with the end mark */
+	int error;
+
+	if (c->proven > begin + at)
+		at = c->proven - begin;
+	if (last)
+		end = s->end;
+	error = write_again(c, s, at, end);
 	if (!error)
 		error = file_sync(s->file);
-	/* The end mark promises it. */
-	if (!error && *ended)
-		error = log_segment_end(s, 0);
-	if (!error && *ended)
-		error = file_sync(s->file);
-	return error;
+	if (error || !last)
+		return error;
+	/* The end mark promises all before it. */
+	error = log_segment_end(s, 0);
+	return error ? error : file_sync(s->file);
+}
+
+/* ended: the last segment has no end mark yet. */
+static int make_all_durable(struct scan *c, size_t start, bool ended, struct kv_msg *why)
+{
+	struct log *log = c->log;
+	size_t i;
+	int error = 0;
+
+	for (i = start; !error && i < c->n; i++)
+		error = make_durable(c, log_segment_find(log, c->number[i]),
+				     ended && i + 1 == c->n);
+	return error ? kv_fail(why, error,
+			       "%s: what was read of the log cannot be made durable",
+			       log->dir)
+		     : 0;
 }
 
 int log_recover(struct log *log, uint64_t from, log_record_fn *replay, void *arg,
 		struct log_recovery *found, struct kv_msg *why)
 {
-	struct scan c = { .log = log };
+	struct scan c = { .log = log, .proven = log->config.durable };
 	bool ended = false;
 	uint64_t offset;
 	size_t start, i;
@@ -327,6 +387,8 @@ int log_recover(struct log *log, uint64_t from, log_record_fn *replay, void *arg
 	for (i = 0; !error && !ended && i < c.n; i++)
 		error = recover_segment(&c, i, start, offset, replay, arg, found, &ended,
 					why);
+	if (!error)
+		error = make_all_durable(&c, start, ended, why);
 	kv_buf_free(&c.buf);
 	port_free(c.number);
 	return error;

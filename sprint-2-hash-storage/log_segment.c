@@ -187,8 +187,9 @@ int log_segment_bytes(struct log_segment_file *s, uint64_t offset, size_t len,
 	error = kv_buf_reserve(buf, len);
 	if (!error)
 		error = file_read(s->file, offset, buf->data, len, &got);
+	/* Fewer bytes than the file has: not its end, and no reason to cut it there. */
 	if (!error && got < len)
-		error = -ENODATA;
+		error = -EIO;
 	*out = buf->data;
 	return error;
 }

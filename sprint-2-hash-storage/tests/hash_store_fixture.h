@@ -67,14 +67,16 @@ static inline struct kv_slice fixture_key(char *buf, unsigned int key)
 	return kv_str(buf);
 }
 
-/* Of `bytes` and up to 16 more: lengths differ too. */
+/* Of `bytes` (4 and more) and up to 16 more, for lengths differ too. Begins with the
+ * version. */
 static inline struct kv_slice fixture_value(char *buf, unsigned int key,
 					    unsigned int version, size_t bytes)
 {
 	uint64_t rng = (uint64_t)key << 32 | version;
 	size_t i, len = bytes + fixture_random(&rng) % 17;
 
-	for (i = 0; i < len; i++)
+	port_put_le32(buf, version);
+	for (i = 4; i < len; i++)
 		buf[i] = (char)fixture_random(&rng);
 	return kv_slice(buf, len);
 }
@@ -95,21 +97,17 @@ static inline int fixture_delete(struct kv *kv, unsigned int key, enum kv_durabi
 	return kv_delete(kv, fixture_key(k, key), how);
 }
 
-/* The version of 0..most whose value these bytes are; most + 1 when of none. 0 is the
- * absent key's, so it is no value's. */
-static inline unsigned int fixture_version(unsigned int key, unsigned int most,
-					   size_t bytes, const void *data, size_t len)
+/* The version whose value these bytes are; UINT_MAX when of none. */
+static inline unsigned int fixture_version(unsigned int key, size_t bytes,
+					   const void *data, size_t len)
 {
 	char v[FIXTURE_VALUE];
-	unsigned int version;
+	unsigned int version = len < 4 ? UINT_MAX : port_get_le32(data);
 
-	for (version = most; version; version--) {
-		struct kv_slice want = fixture_value(v, key, version, bytes);
-
-		if (!kv_compare(want, kv_slice(data, len)))
-			return version;
-	}
-	return most + 1;
+	if (version != UINT_MAX &&
+	    !kv_compare(fixture_value(v, key, version, bytes), kv_slice(data, len)))
+		return version;
+	return UINT_MAX;
 }
 
 struct fixture_stat {
