@@ -148,6 +148,8 @@ static inline void peer_tests_add_one(struct peer_tests *t, const char *name,
 /* What main() returns. */
 static inline int peer_tests_run(const char *group, struct peer_tests *t)
 {
+	if (!t->n)
+		print_message("skipped: %s: no peer is built in\n", group);
 	return _cmocka_run_group_tests(group, t->test, t->n, peer_make_scratch,
 				       peer_drop_scratch);
 }

@@ -243,8 +243,10 @@ static void test_lmdb_says_that_its_map_does_not_fit(void **state)
 	int i, error = 0;
 
 	(void)state;
-	if (!e->ops || TEST_SANITIZED) /* sanitizers want the addresses for themselves */
+	if (!e->ops || TEST_SANITIZED) {
+		print_message("skipped: no LMDB, or sanitizers want the addresses\n");
 		skip();
+	}
 	for (i = 0; i < 3 && !error; i++)
 		error = kv_open(e->ops, NULL, peer_new_dir(dir), "map_bytes=65536g",
 				&kv[i], &why);
