@@ -63,9 +63,16 @@ static int adopt(struct log *log, struct log_segment_file *s)
 	return 0;
 }
 
+static bool is_huge(const struct log *log, uint64_t need)
+{
+	return need >
+	       log->config.segment_bytes - LOG_SEGMENT_HEADER_BYTES - LOG_HEADER_BYTES;
+}
+
 /* A record too large for an ordinary segment gets one of its own, without room for another:
- * positions behind its first unit would not lead to it. Under lock: it is rare,
- * and copying a gigabyte will not be quick either. */
+ * positions behind its first unit would not lead to it. Under lock, and also for those who
+ * would not wait: room made beforehand would go to others. It is rare, and copying a
+ * gigabyte will not be quick either. */
 static int make_huge(struct log *log, uint64_t need)
 {
 	uint64_t bytes = LOG_SEGMENT_HEADER_BYTES + need + LOG_HEADER_BYTES;
@@ -95,16 +102,38 @@ static int make_huge(struct log *log, uint64_t need)
 	return error;
 }
 
+/* The record has a place in the current segment. What came from the reserve is for the
+ * urgent alone: else those who fill a disk would take it from those who empty it. */
+static bool has_room(const struct log *log, uint64_t need, unsigned int flags)
+{
+	return fits(log->current, need) && (!log->on_reserve || flags & LOG_URGENT);
+}
+
+/* Space may have come back: the reserve is filled first. */
+static int await_reserve(struct log *log)
+{
+	struct env *env = log->config.env;
+
+	log->reserve_short = true;
+	env->ops->cond_signal(env, log->wake);
+	while (log->reserve_short)
+		env->ops->cond_wait(env, log->wake, &log->lock, 0);
+	return log->on_reserve ? log->reserve_error : 0;
+}
+
 /* Until the record fits the current segment. */
 static int make_room(struct log *log, uint64_t need, unsigned int flags)
 {
 	struct env *env = log->config.env;
 	int error = 0;
 
-	if (need >
-	    log->config.segment_bytes - LOG_SEGMENT_HEADER_BYTES - LOG_HEADER_BYTES)
-		return flags & LOG_NOWAIT ? -EAGAIN : make_huge(log, need);
-	while (!error && !log->failed && !fits(log->current, need)) {
+	if (is_huge(log, need))
+		return make_huge(log, need);
+	while (!error && !log->failed && !has_room(log, need, flags)) {
+		if (log->on_reserve && !(flags & LOG_URGENT)) {
+			error = flags & LOG_NOWAIT ? -EAGAIN : await_reserve(log);
+			continue;
+		}
 		if (log->ready) {
 			error = adopt(log, log->ready);
 			if (!error)
@@ -123,8 +152,9 @@ static int make_room(struct log *log, uint64_t need, unsigned int flags)
 		env->ops->cond_signal(env, log->wake);
 		while (log->preparing)
 			env->ops->cond_wait(env, log->wake, &log->lock, 0);
-		/* Else it is there, or another append has taken it: look again. */
-		if (!log->ready)
+		/* Else it is there, or another append has taken it: look again. So do the
+		 * urgent when it failed for others, who may not have the reserve. */
+		if (!log->ready && (log->prepare_urgent || !(flags & LOG_URGENT)))
 			error = log->prepare_error;
 	}
 	return error ? error : log->failed;
@@ -210,7 +240,7 @@ static int append_locked(struct log *log, struct log_item *item, size_t n, uint6
 
 	if (log->failed)
 		return log->failed;
-	error = fits(log->current, total) ? 0 : make_room(log, total, flags & LOG_URGENT);
+	error = has_room(log, total, flags) ? 0 : make_room(log, total, flags);
 	if (error)
 		return error;
 	s = log->current;
@@ -242,7 +272,7 @@ int log_wait_room(struct log *log, uint64_t record_bytes, unsigned int flags)
 	port_mutex_lock(&log->lock);
 	if (log->failed)
 		error = log->failed;
-	else if (!fits(log->current, record_bytes))
+	else if (!is_huge(log, record_bytes) && !has_room(log, record_bytes, flags))
 		error = make_room(log, record_bytes, flags & ~(unsigned int)LOG_NOWAIT);
 	port_mutex_unlock(&log->lock);
 	return error;
@@ -387,7 +417,7 @@ static void prepare(struct log *log)
 	uint64_t number = log->next;
 	bool spare = log->spares > log->config.reserve,
 	     quiet = log->stat_syncs == log->syncs_seen;
-	bool urgent = log->urgent && log->spares;
+	bool asked = log->urgent, urgent = asked && log->spares;
 	int error;
 
 	log->preparing = true;
@@ -405,6 +435,7 @@ static void prepare(struct log *log)
 	port_mutex_lock(&log->lock);
 	log->preparing = false;
 	log->prepare_error = error;
+	log->prepare_urgent = asked;
 	if (!error) {
 		log->ready = s;
 		log->next = number + 1;
@@ -415,7 +446,8 @@ static void prepare(struct log *log)
 	if (spare) {
 		log->spares--;
 		log->spare_next--;
-		log->reserve_short |= log->spares < log->config.reserve;
+		log->on_reserve |= log->spares < log->config.reserve;
+		log->reserve_short |= log->on_reserve;
 	}
 	log->config.env->ops->cond_signal(log->config.env, log->wake);
 }
@@ -434,7 +466,9 @@ static void fill_reserve(struct log *log)
 		log->spares++;
 		log->spare_next++;
 	}
+	log->reserve_error = error;
 	log->reserve_short = !error && log->spares < log->config.reserve;
+	log->on_reserve &= log->spares < log->config.reserve;
 	log->config.env->ops->cond_signal(log->config.env, log->wake);
 }
 
@@ -458,8 +492,9 @@ static void log_task(void *arg)
 			prepare(log);
 		} else if (!log->failed && log->reserve_short) {
 			fill_reserve(log);
-		} else if (log->preparing) { /* latched: nobody may wait for ever */
-			log->preparing = false;
+		} else if (log->preparing || log->reserve_short) {
+			/* Latched: nobody may wait for ever. */
+			log->preparing = log->reserve_short = false;
 			env->ops->cond_signal(env, log->wake);
 		} else if (log->group_due_ns && now >= log->group_due_ns) {
 			log->group_due_ns = 0;
@@ -657,10 +692,11 @@ int log_retire(struct log *log, uint64_t number)
 	return error;
 }
 
-/* The lowest number that is still there. */
+/* To the lowest number that is still there, or may be on disk. */
 static void advance_first(struct log *log)
 {
-	while (log->first < log->next && !log_segment_find(log, log->first))
+	while (log->first < log->next && log->first < log->kept &&
+	       !log_segment_find(log, log->first))
 		log->first++;
 }
 
@@ -701,8 +737,11 @@ int log_reclaim(struct log *log, uint64_t number)
 		advance_first(log);
 		log->spares += keep;
 		log->spare_next += keep;
+	} else if (log->kept > number) {
+		log->kept = number;
 	}
 	/* Space has come back: for the reserve first. */
+	log->on_reserve &= log->spares < log->config.reserve;
 	log->reserve_short |= log->spares < log->config.reserve;
 	env->ops->cond_signal(env, log->wake);
 out:
@@ -758,6 +797,7 @@ static int log_new(const struct log_config *c, struct log **out, struct kv_msg *
 	memcpy(log->dir, c->dir, strlen(c->dir) + 1);
 	log->config.dir = log->dir;
 	log->shift = (unsigned int)__builtin_ctzll(c->segment_bytes);
+	log->kept = UINT64_MAX;
 	port_mutex_init(&log->lock);
 	error = c->env->ops->cond_new(c->env, &log->wake);
 	if (error) {

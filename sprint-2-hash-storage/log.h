@@ -98,7 +98,8 @@ struct log_item {
 
 enum log_append_flags {
 	LOG_URGENT = 1 << 0, /* may use the reserve: appends that lead to free space */
-	LOG_NOWAIT = 1 << 1, /* -EAGAIN rather than wait for a segment to be made */
+	LOG_NOWAIT = 1 << 1, /* -EAGAIN rather than wait for a segment to be made, but for
+			      * a record that needs one of its own */
 };
 
 /*

@@ -35,6 +35,8 @@ int log_record_at(struct log *log, struct log_segment_file *s, uint64_t offset,
 	if (h.len > s->bytes - offset - LOG_HEADER_BYTES)
 		return kv_fail(why, -ENODATA, "a length of %u bytes, beyond the segment",
 			       h.len);
+	if (log_record_bytes(h.len) > s->bytes - offset)
+		return kv_fail(why, -ENODATA, "the file's end within the padding");
 	error = log_segment_bytes(s, offset + LOG_HEADER_BYTES, h.len, buf, &payload);
 	if (error)
 		return error;
@@ -101,17 +103,16 @@ struct scan {
 static int look_behind(struct scan *c, struct log_segment_file *s, uint64_t offset,
 		       uint64_t bad, bool *promised, uint64_t *tail)
 {
-	uint64_t at, last = offset;
+	uint64_t at, last = offset, step;
 
-	for (at = offset;
-	     s->bytes >= LOG_HEADER_BYTES && at <= s->bytes - LOG_HEADER_BYTES;
-	     at += LOG_ALIGN) {
+	for (at = offset; at <= s->bytes - LOG_HEADER_BYTES; at += step) {
 		struct log_record_header h;
 		struct log_record r;
 		const uint8_t *p;
 		uint64_t synced = 0;
 		int error = log_segment_bytes(s, at, LOG_HEADER_BYTES, &c->buf, &p);
 
+		step = LOG_ALIGN;
 		if (error)
 			return error;
 		log_record_header_decode(&h, p);
@@ -123,6 +124,8 @@ static int look_behind(struct scan *c, struct log_segment_file *s, uint64_t offs
 		if (error && error != -ENODATA)
 			return error;
 		*promised |= !error && synced > bad;
+		/* What looks like a record within one is the owner's payload. */
+		step = error ? LOG_ALIGN : log_record_bytes(h.len);
 	}
 	*tail += last - offset;
 	return 0;
@@ -286,7 +289,8 @@ static int recover_segment(struct scan *c, size_t i, size_t start, uint64_t offs
 	error = log_segment_publish(log, s);
 	if (error) {
 		log_segment_close(s);
-		return error;
+		return kv_fail(why, error, "%s/%012llx.log: cannot be taken in", log->dir,
+			       (unsigned long long)c->number[i]);
 	}
 	log->next = s->number + s->units;
 	s->sealed = true; /* whatever comes next goes to a new segment */
