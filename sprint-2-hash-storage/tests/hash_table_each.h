@@ -35,7 +35,8 @@ static int tear_down(void **state)
 	return port_fault_live() == live_before ? 0 : -1;
 }
 
-static struct hash_table *create(const struct hash_table_ops *ops, uint32_t capacity)
+static inline struct hash_table *create(const struct hash_table_ops *ops,
+					uint32_t capacity)
 {
 	struct hash_table *t = NULL;
 
