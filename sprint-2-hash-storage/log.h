@@ -79,8 +79,9 @@ int log_create(const struct log_config *c, struct log **out, struct kv_msg *why)
 /* Opens at from (a position that log_end() or a record gave, or 0 for the oldest segment
  * that is there). replay sees every record at or after from in order. The tail is cut in
  * a way that a second crash cannot turn into a loss. -EBADMSG for corruption, with why.
- * *out is set before the first call of replay, which may log_read() what it was given and
- * what came before; on error it is NULL. Segments that are missing are the owner's to
+ * *out is set before the first call of replay, which may log_read() whatever is there: what
+ * it was given, what came before, and durable records that are yet to come; on error *out is
+ * NULL. Segments that are missing are the owner's to
  * notice (log_segments()). */
 int log_open(const struct log_config *c, uint64_t from, log_record_fn *replay, void *arg,
 	     struct log_recovery *found, struct log **out, struct kv_msg *why);

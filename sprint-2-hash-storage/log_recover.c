@@ -95,6 +95,14 @@ struct scan {
 	size_t n;
 };
 
+/* NULL when its header could not be read. */
+static struct log_segment_file *opened(const struct scan *c, size_t i)
+{
+	struct log_segment_file *s = log_segment_find(c->log, c->number[i]);
+
+	return s && s->number == c->number[i] ? s : NULL;
+}
+
 /*
  * Looks at what stands in s at or behind offset: is there a record that promises that
  * `bad` was durable? *tail grows by the bytes from offset to the end of the last thing that
@@ -138,16 +146,11 @@ static int look_behind_all(struct scan *c, size_t i, struct log_segment_file *s,
 	int error = look_behind(c, s, offset, bad, promised, tail);
 
 	while (!error && ++i < c->n) {
-		error = log_segment_open(c->log, c->number[i], &s, NULL);
+		s = opened(c, i);
 		/* A header that can't be read promises nothing; it is dropped with the tail. */
-		if (error == -EBADMSG) {
-			error = 0;
-			continue;
-		}
-		if (error)
-			break;
-		error = look_behind(c, s, LOG_SEGMENT_HEADER_BYTES, bad, promised, tail);
-		log_segment_close(s);
+		if (s)
+			error = look_behind(c, s, LOG_SEGMENT_HEADER_BYTES, bad, promised,
+					    tail);
 	}
 	return error;
 }
@@ -160,8 +163,14 @@ static int drop_segments(struct scan *c, size_t from)
 	size_t i;
 	int error = 0;
 
-	for (i = c->n; !error && i > from; i--)
+	for (i = c->n; !error && i > from; i--) {
+		struct log_segment_file *s = opened(c, i - 1);
+
+		if (s)
+			log_segment_unpublish(log, s);
+		log_segment_close(s);
 		error = log_segment_discard(log, c->number[i - 1], false);
+	}
 	if (!error && c->n > from)
 		error = log->config.env->ops->sync_dir(log->config.env, log->dir);
 	c->n = from < c->n ? from : c->n;
@@ -235,50 +244,8 @@ static int replay_segment(struct scan *c, size_t i, struct log_segment_file *s,
 	}
 }
 
-/* Does the segment reach over the position? One of a huge record has several numbers, of
- * which the file is named by the first. */
-static int reaches(struct log *log, uint64_t number, uint64_t position, bool *yes,
-		   struct kv_msg *why)
-{
-	struct log_segment_file *s;
-	int error = log_segment_open(log, number, &s, why);
-
-	if (error)
-		return error;
-	*yes = position >> log->shift < number + s->units;
-	log_segment_close(s);
-	return 0;
-}
-
-/* The segment that holds the position, or the first behind it: the owner may have given
- * up what was in between. *offset is where to begin in it. */
-static int find_start(const struct scan *c, uint64_t from, size_t *start,
-		      uint64_t *offset, struct kv_msg *why)
-{
-	uint64_t number = from >> c->log->shift;
-	bool held;
-	int error;
-
-	*offset = LOG_SEGMENT_HEADER_BYTES;
-	for (*start = 0; *start < c->n; ++*start)
-		if (c->number[*start] > number)
-			break;
-	if (!*start)
-		return 0;
-	held = c->number[*start - 1] == number;
-	error = held ? 0 : reaches(c->log, c->number[*start - 1], from, &held, why);
-	if (error || !held)
-		return error;
-	--*start;
-	if (from > log_first_position(c->log, c->number[*start]))
-		*offset = from - (c->number[*start] << c->log->shift);
-	return 0;
-}
-
-/* Opens and checks one segment, publishes it, and replays it if it is at or behind from. */
-static int recover_segment(struct scan *c, size_t i, size_t start, uint64_t offset,
-			   log_record_fn *replay, void *arg, struct log_recovery *found,
-			   bool *ended, struct kv_msg *why)
+/* Opens, checks and publishes one segment. */
+static int take_in(struct scan *c, size_t i, struct kv_msg *why)
 {
 	struct log *log = c->log;
 	struct log_segment_file *s;
@@ -286,20 +253,54 @@ static int recover_segment(struct scan *c, size_t i, size_t start, uint64_t offs
 
 	if (error)
 		return error;
+	s->sealed = true; /* whatever comes next goes to a new segment */
+	s->end = s->bytes;
+	s->unread = true;
 	error = log_segment_publish(log, s);
 	if (error) {
 		log_segment_close(s);
 		return kv_fail(why, error, "%s/%012llx.log: cannot be taken in", log->dir,
 			       (unsigned long long)c->number[i]);
 	}
+	return 0;
+}
+
+/* All of them before the first record is replayed: the owner may have been told of records
+ * that come later (by a checkpoint taken while appends went on), and looks at them. A
+ * damaged header is the affair of whoever gets there: it may be in the torn tail. */
+static int take_in_all(struct scan *c, struct kv_msg *why)
+{
+	size_t i;
+	int error = 0;
+
+	for (i = 0; !error && i < c->n; i++) {
+		error = take_in(c, i, why);
+		if (error == -EBADMSG)
+			error = 0;
+	}
+	return error;
+}
+
+/* Replays one segment if it reaches to from or behind it. One of a huge record has several
+ * numbers, of which the file is named by the first. */
+static int recover_segment(struct scan *c, size_t i, uint64_t from, log_record_fn *replay,
+			   void *arg, struct log_recovery *found, bool *ended,
+			   struct kv_msg *why)
+{
+	struct log *log = c->log;
+	struct log_segment_file *s = opened(c, i);
+	uint64_t offset = LOG_SEGMENT_HEADER_BYTES;
+	int error = s ? 0 : take_in(c, i, why);
+
+	if (error)
+		return error;
+	s = opened(c, i);
 	log->next = s->number + s->units;
-	s->sealed = true; /* whatever comes next goes to a new segment */
-	s->end = s->bytes;
-	s->unread = i < start;
-	if (s->unread)
+	if (from >> log->shift >= log->next)
 		return 0;
-	if (i > start)
-		offset = LOG_SEGMENT_HEADER_BYTES;
+	s->unread = false;
+	if (from > log_first_position(log, s->number))
+		offset = log_offset(log, s, from);
 	if (offset > s->bytes)
 		return kv_fail(why, -EBADMSG,
 			       "%s: segment %llx ends before offset %llu, where replay "
@@ -360,15 +361,15 @@ static int make_durable(struct scan *c, struct log_segment_file *s, bool last)
 }
 
 /* ended: the last segment has no end mark yet. */
-static int make_all_durable(struct scan *c, size_t start, bool ended, struct kv_msg *why)
+static int make_all_durable(struct scan *c, bool ended, struct kv_msg *why)
 {
 	struct log *log = c->log;
 	size_t i;
 	int error = 0;
 
-	for (i = start; !error && i < c->n; i++)
-		error = make_durable(c, log_segment_find(log, c->number[i]),
-				     ended && i + 1 == c->n);
+	for (i = 0; !error && i < c->n; i++)
+		if (!opened(c, i)->unread)
+			error = make_durable(c, opened(c, i), ended && i + 1 == c->n);
 	return error ? kv_fail(why, error,
 			       "%s: what was read of the log cannot be made durable",
 			       log->dir)
@@ -380,19 +381,17 @@ int log_recover(struct log *log, uint64_t from, log_record_fn *replay, void *arg
 {
 	struct scan c = { .log = log, .proven = log->config.durable };
 	bool ended = false;
-	uint64_t offset;
-	size_t start, i;
+	size_t i;
 	int error = log_directory(log, &c.number, &c.n);
 
 	if (error)
 		return kv_fail(why, error, "%s: cannot be listed", log->dir);
-	error = find_start(&c, from, &start, &offset, why);
+	error = take_in_all(&c, why);
 	log->first = c.n ? c.number[0] : 0;
 	for (i = 0; !error && !ended && i < c.n; i++)
-		error = recover_segment(&c, i, start, offset, replay, arg, found, &ended,
-					why);
+		error = recover_segment(&c, i, from, replay, arg, found, &ended, why);
 	if (!error)
-		error = make_all_durable(&c, start, ended, why);
+		error = make_all_durable(&c, ended, why);
 	kv_buf_free(&c.buf);
 	port_free(c.number);
 	return error;
