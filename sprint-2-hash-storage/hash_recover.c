@@ -309,7 +309,8 @@ int hash_recover(struct hash_store *s, struct kv_msg *why)
 		goto out;
 	}
 	if (loaded) {
-		drop_stale(&v);
+		if (v.n) /* else no segment has gone since */
+			drop_stale(&v);
 		s->checkpoint_position = c.position;
 	}
 	s->recovery.records_replayed = found.records;
