@@ -32,6 +32,91 @@ static void test_open_from_a_position_gives_what_is_at_or_behind_it(void **state
 	end(&f);
 }
 
+/* A huge segment takes several numbers; a position near its end is of a later one than the
+ * file's name says. */
+static void test_open_from_the_end_of_a_huge_segment(void **state)
+{
+	struct env_sim *sim;
+	struct fixture f;
+	uint64_t from;
+
+	(void)state;
+	begin_log(&f, NULL);
+	(void)append(&f, 1, 100000);
+	from = log_end(f.log);
+	assert_true(from / SEGMENT > 0);
+	sim = f.sim;
+	use_sim(&f, env_sim_crash(sim,
+				  &(struct env_sim_point){ env_sim_position(sim),
+							   SIM_LOSE_NONE, 0 },
+				  false));
+	assert_int_equal(log_close(f.log), 0);
+	env_sim_free(sim);
+	open_log(&f, from);
+	assert_int_equal(f.list.n, 0);
+	/* Looked at, and ended: not a segment that breaks off. */
+	assert_int_equal(log_scan(f.log, 0, add_seen, &f.list, &f.why), 0);
+	assert_int_equal(f.list.n, 1);
+	end(&f);
+}
+
+struct looking_ahead {
+	struct fixture *f;
+	uint64_t last;
+	size_t records;
+};
+
+static int look_ahead(void *arg, const struct log_record *r)
+{
+	struct looking_ahead *l = arg;
+	struct seen s;
+
+	(void)r;
+	l->records++;
+	return read_crc(l->f->log, l->last, true, &s);
+}
+
+/* As an owner does whose checkpoint was taken while appends went on. */
+static void test_replay_may_read_records_of_later_segments(void **state)
+{
+	struct fixture f;
+	struct looking_ahead l = { .f = &f };
+	uint64_t i;
+
+	(void)state;
+	begin_log(&f, NULL);
+	for (i = 0; i < 10; i++)
+		l.last = append(&f, i, 20000);
+	assert_true(l.last / SEGMENT >= 2);
+	close_log(&f);
+	assert_int_equal(log_open(&f.config, 0, look_ahead, &l, &f.found, &f.log, &f.why),
+			 0);
+	assert_int_equal(l.records, 10);
+	end(&f);
+}
+
+/* A crash while a huge segment was made leaves a spare that is longer than others. */
+static void test_long_spare_becomes_an_ordinary_segment(void **state)
+{
+	struct file *file = NULL;
+	struct fixture f;
+
+	(void)state;
+	begin(&f, NULL);
+	assert_int_equal(env_open(f.env, "log/000000000000.spare",
+				  ENV_READ | ENV_WRITE | ENV_CREATE, &file),
+			 0);
+	assert_int_equal(file->ops->truncate(file, SEGMENT + 5000), 0);
+	file_close(file);
+	create_log(&f);
+	(void)append(&f, 1, 10);
+	assert_int_equal(stat_of(f.log, "log_segments_recycled"), 1);
+	(void)append(&f, 2, SEGMENT_ROOM - LOG_HEADER_BYTES);
+	reopen_log(&f, 0);
+	assert_int_equal(f.list.n, 2);
+	end(&f);
+}
+
 static void test_callback_ends_the_opening(void **state)
 {
 	struct fixture f;
@@ -564,6 +649,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_open_from_a_position_gives_what_is_at_or_behind_it),
+		TEST(test_open_from_the_end_of_a_huge_segment),
+		TEST(test_replay_may_read_records_of_later_segments),
+		TEST(test_long_spare_becomes_an_ordinary_segment),
 		TEST(test_callback_ends_the_opening),
 		TEST(test_closed_log_opens_without_loss_again_and_again),
 		TEST(test_torn_tail_is_cut_and_its_bytes_are_counted),
