@@ -12,7 +12,7 @@ s2_sim   := $(patsubst %,$(O)/sprint-2-hash-storage/tests/%.o,env_sim env_sim_di
 $(patsubst %,$(O)/sprint-2-hash-storage/tests/%,hash_corruption_tests hash_fault_tests): $(s2_sim)
 s2_log_tests := log_tests log_room_tests log_segment_tests log_recovery_tests
 s2_tests += $(s2_log_tests) hash_index_tests
-s2_live_tests := hash_live_tests
+s2_live_tests := hash_live_tests hash_race_tests
 s2_tests += $(s2_live_tests)
 $(s2_log_tests:%=$(O)/sprint-2-hash-storage/tests/%): $(s2_sim)
 # The crash test of every persistent engine.

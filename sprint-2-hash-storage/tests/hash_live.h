@@ -95,7 +95,7 @@ static inline size_t live_step(unsigned int writer, uint64_t step,
 
 static inline enum kv_durability live_durability(uint64_t step)
 {
-	return step % 16 == 0 ? KV_SYNC : step % 4 == 1 ? KV_GROUP : KV_NONE;
+	return step % 64 == 0 ? KV_SYNC : step % 4 == 1 ? KV_GROUP : KV_NONE;
 }
 
 static inline int live_write(struct kv *kv, unsigned int writer, uint64_t step)
