@@ -75,8 +75,16 @@ port_crc32c_instruction(uint32_t crc, const void *data, size_t n)
 		memcpy(&word, p, 8);
 		crc = __crc32cd(crc, word);
 	}
-	for (; n; n--)
-		crc = __crc32cb(crc, *p++);
+	if (n & 4) {
+		crc = __crc32cw(crc, port_get_le32(p));
+		p += 4;
+	}
+	if (n & 2) {
+		crc = __crc32ch(crc, port_get_le16(p));
+		p += 2;
+	}
+	if (n & 1)
+		crc = __crc32cb(crc, *p);
 	return ~crc;
 }
 
@@ -97,9 +105,18 @@ port_crc32c_instruction(uint32_t crc, const void *data, size_t n)
 		memcpy(&word, p, 8);
 		sum = _mm_crc32_u64(sum, word);
 	}
-	for (; n; n--)
-		sum = _mm_crc32_u8((uint32_t)sum, *p++);
-	return ~(uint32_t)sum;
+	crc = (uint32_t)sum;
+	if (n & 4) {
+		crc = _mm_crc32_u32(crc, port_get_le32(p));
+		p += 4;
+	}
+	if (n & 2) {
+		crc = _mm_crc32_u16(crc, port_get_le16(p));
+		p += 2;
+	}
+	if (n & 1)
+		crc = _mm_crc32_u8(crc, *p);
+	return ~crc;
 }
 
 #else

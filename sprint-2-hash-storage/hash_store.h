@@ -109,6 +109,7 @@ struct hash_store {
 		batch_floor; /* batches whose sequence * 8 is at or above it are not whole */
 	uint64_t snapshots;   /* how many are held */
 	uint64_t sealed_seen; /* segment number that the cleaner was last told of */
+	bool pace_due;        /* since then no writer has looked at the space in use */
 
 	struct port_mutex batch_lock; /* one batch at a time is applied */
 
@@ -127,7 +128,7 @@ struct hash_store {
 	struct hash_retired *retired;
 	uint64_t checkpoint_position; /* of the last checkpoint on disk */
 	uint64_t stat_cleaned, stat_moved_bytes, stat_checkpoints,
-		stat_tombstones_dropped;
+		stat_tombstones_dropped, stat_reclaimed, stat_stalls, stat_stall_ns;
 };
 
 static inline struct hash_store *hash_store(struct kv *kv)
@@ -147,6 +148,7 @@ struct hash_record {
 	uint64_t prev;                      /* position; 0: none */
 	unsigned int type;                  /* with its flags */
 	struct kv_slice key, value;
+	struct log_record log; /* that this is in */
 };
 
 /* -EBADMSG when the payload is too short for what it says. */
@@ -157,6 +159,16 @@ int hash_record_read(struct hash_store *s, uint64_t position, bool check,
 static inline uint64_t hash_head(uint64_t prev, size_t key_len)
 {
 	return prev / LOG_ALIGN << HASH_KEY_BITS | key_len;
+}
+
+/* Counts a record in its segment, or takes it off: a put as live, a delete as a mark. */
+static inline void hash_count_record(struct hash_store *s, unsigned int type,
+				     uint64_t position, int64_t bytes)
+{
+	if ((type & HASH_TYPE) == HASH_PUT)
+		log_live(s->log, position, bytes);
+	else
+		log_mark(s->log, position, bytes);
 }
 
 /* ---- looking a key up ---- */
@@ -222,6 +234,11 @@ int hash_cleaner_start(struct hash_store *s);
 void hash_cleaner_stop(struct hash_store *s);
 void hash_cleaner_wake(struct hash_store *s); /* a segment was sealed, a snapshot went */
 int hash_compact(struct kv *kv);
+/* The disk is full: cleans what is worth it. 0: a segment's space has come back, so that
+ * it is worth trying again; -ENOSPC. The caller holds no lock. */
+int hash_make_space(struct hash_store *s);
+/* Waits, for a bounded time, while more is dead than hash_engine.h promises. */
+void hash_pace_writer(struct hash_store *s);
 
 /* ---- hash_checkpoint.c ---- */
 
@@ -232,7 +249,8 @@ struct hash_checkpoint {
 	uint64_t position; /* replay from here; 0: from the beginning */
 	uint64_t entries;  /* about so many */
 	uint64_t keys, live_bytes;
-	uint64_t *segment, *live; /* numbers that there were, ascending; bytes of each */
+	/* Numbers that there were, ascending; live and mark bytes of each. */
+	uint64_t *segment, *live, *marks;
 	size_t segments;
 	bool other; /* made with another table or leaf: its entries are of no use */
 };

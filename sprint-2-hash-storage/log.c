@@ -102,11 +102,19 @@ static int make_huge(struct log *log, uint64_t need)
 	return error;
 }
 
+/* What of the reserve these flags give a right to; the more, the greater. */
+static unsigned int urgency(unsigned int flags)
+{
+	return flags & (LOG_URGENT | LOG_LAST);
+}
+
 /* The record has a place in the current segment. What came from the reserve is for the
- * urgent alone: else those who fill a disk would take it from those who empty it. */
+ * urgent alone: else those who fill a disk would take it from those who empty it. And
+ * what is kept for the last is not for those who merely ask for space to be freed. */
 static bool has_room(const struct log *log, uint64_t need, unsigned int flags)
 {
-	return fits(log->current, need) && (!log->on_reserve || flags & LOG_URGENT);
+	return fits(log->current, need) && (!log->on_reserve || flags & LOG_URGENT) &&
+	       (!log->on_last || flags & LOG_LAST);
 }
 
 /* Space may have come back: the reserve is filled first. */
@@ -148,13 +156,13 @@ static int make_room(struct log *log, uint64_t need, unsigned int flags)
 		log->prepare_error = 0;
 		log->stat_waits++;
 		log->preparing = true;
-		log->urgent |= (flags & LOG_URGENT) != 0;
+		log->urgency |= urgency(flags);
 		env->ops->cond_signal(env, log->wake);
 		while (log->preparing)
 			env->ops->cond_wait(env, log->wake, &log->lock, 0);
 		/* Else it is there, or another append has taken it: look again. So do the
 		 * urgent when it failed for others, who may not have the reserve. */
-		if (!log->ready && (log->prepare_urgent || !(flags & LOG_URGENT)))
+		if (!log->ready && log->prepare_urgency >= urgency(flags))
 			error = log->prepare_error;
 	}
 	return error ? error : log->failed;
@@ -417,11 +425,12 @@ static void prepare(struct log *log)
 	uint64_t number = log->next;
 	bool spare = log->spares > log->config.reserve,
 	     quiet = log->stat_syncs == log->syncs_seen;
-	bool asked = log->urgent, urgent = asked && log->spares;
+	unsigned int asked = log->urgency, kept = asked & LOG_LAST ? 0 : log->config.last;
+	bool urgent = asked && log->spares > kept;
 	int error;
 
 	log->preparing = true;
-	log->urgent = false;
+	log->urgency = 0;
 	log->syncs_seen = log->stat_syncs;
 	port_mutex_unlock(&log->lock);
 	error = log_segment_create(log, number, log->config.segment_bytes, spare, &s);
@@ -435,7 +444,7 @@ static void prepare(struct log *log)
 	port_mutex_lock(&log->lock);
 	log->preparing = false;
 	log->prepare_error = error;
-	log->prepare_urgent = asked;
+	log->prepare_urgency = asked;
 	if (!error) {
 		log->ready = s;
 		log->next = number + 1;
@@ -447,6 +456,7 @@ static void prepare(struct log *log)
 		log->spares--;
 		log->spare_next--;
 		log->on_reserve |= log->spares < log->config.reserve;
+		log->on_last |= log->spares < log->config.last;
 		log->reserve_short |= log->on_reserve;
 	}
 	log->config.env->ops->cond_signal(log->config.env, log->wake);
@@ -469,6 +479,7 @@ static void fill_reserve(struct log *log)
 	log->reserve_error = error;
 	log->reserve_short = !error && log->spares < log->config.reserve;
 	log->on_reserve &= log->spares < log->config.reserve;
+	log->on_last &= log->spares < log->config.last;
 	log->config.env->ops->cond_signal(log->config.env, log->wake);
 }
 
@@ -540,8 +551,19 @@ static bool read_mapped(const struct log_segment_file *s, uint64_t position,
 		.sequence = h.sequence,
 		.type = h.type,
 		.payload = kv_slice(payload, h.len),
+		.checked = check,
 	};
 	return true;
+}
+
+bool log_check(const struct log_record *r)
+{
+	const uint8_t *p = (const uint8_t *)r->payload.data - LOG_HEADER_BYTES;
+
+	/* Not checked: then it lies in a map, its header before it. */
+	return r->checked ||
+	       log_record_crc(p, port_crc32c(0, r->payload.data, r->payload.len)) ==
+		       port_get_le32(p);
 }
 
 /* By read, or to say what is wrong. Twice: the first error may have been the cable's. */
@@ -604,17 +626,19 @@ int log_segments(struct log *log, int (*fn)(void *arg, const struct log_segment 
 	for (number = log->first; !error && number < log->next; number++) {
 		struct log_segment_file *s = log_segment_find(log, number);
 		struct log_segment out;
-		int64_t live;
+		int64_t live, marks;
 
 		if (!s || s->number != number || s->retired)
 			continue;
 		live = port_load_relaxed(&s->live);
+		marks = port_load_relaxed(&s->marks);
 		out = (struct log_segment){ number,
 					    s->units,
 					    log_first_position(log, number),
 					    prefix_position(log, s),
 					    s->bytes,
 					    live > 0 ? (uint64_t)live : 0,
+					    marks > 0 ? (uint64_t)marks : 0,
 					    s->sealed,
 					    s->damaged };
 		error = fn(arg, &out);
@@ -673,6 +697,14 @@ void log_live(struct log *log, uint64_t position, int64_t bytes)
 
 	if (s)
 		(void)port_fetch_add(&s->live, bytes);
+}
+
+void log_mark(struct log *log, uint64_t position, int64_t bytes)
+{
+	struct log_segment_file *s = log_segment_find(log, position >> log->shift);
+
+	if (s)
+		(void)port_fetch_add(&s->marks, bytes);
 }
 
 int log_retire(struct log *log, uint64_t number)
@@ -742,6 +774,7 @@ int log_reclaim(struct log *log, uint64_t number)
 	}
 	/* Space has come back: for the reserve first. */
 	log->on_reserve &= log->spares < log->config.reserve;
+	log->on_last &= log->spares < log->config.last;
 	log->reserve_short |= log->spares < log->config.reserve;
 	env->ops->cond_signal(env, log->wake);
 out:

@@ -49,6 +49,7 @@ struct log_config {
 		segment_bytes; /* power of two, 64 KiB .. 4 GiB; fixed for the log's life */
 	unsigned int spares;   /* how many retired files are kept for recycling */
 	unsigned int reserve; /* of them, held back for LOG_URGENT; made ahead */
+	unsigned int last;    /* of the reserve, held back for LOG_LAST */
 	bool map;             /* append through a map where the home can */
 	uint64_t group_ns;    /* for log_sync_later() */
 	/* What the owner knows to have been durable, all below this position: a log that
@@ -62,6 +63,7 @@ struct log_record {
 	uint64_t sequence; /* the owner's number */
 	unsigned int type;
 	struct kv_slice payload; /* in the map or in a buffer of the reader's */
+	bool checked;            /* by its CRC */
 };
 
 /* Non-zero ends the scan with it. */
@@ -101,6 +103,7 @@ enum log_append_flags {
 	LOG_URGENT = 1 << 0, /* may use the reserve: appends that lead to free space */
 	LOG_NOWAIT = 1 << 1, /* -EAGAIN rather than wait for a segment to be made, but for
 			      * a record that needs one of its own */
+	LOG_LAST = 1 << 2,   /* may use all of it: appends that free space themselves */
 };
 
 /*
@@ -130,6 +133,10 @@ void log_sync_later(struct log *log, uint64_t position);
 int log_read(struct log *log, uint64_t position, bool check, struct kv_buf *buf,
 	     struct log_record *out, struct kv_msg *why);
 
+/* Checks the CRC of a record that log_read() gave without; false: read it with check, to
+ * learn what is wrong. */
+bool log_check(const struct log_record *r);
+
 /* Asks the processor for the record's first cache lines. A bad position is harmless. */
 void log_prefetch(struct log *log, uint64_t position);
 
@@ -146,6 +153,9 @@ uint64_t log_synced(struct log *log);
 /* Tells the log that bytes of the record's segment are in use (or no longer: negative).
  * The count is the owner's: the log just keeps it beside the segment. Any thread. */
 void log_live(struct log *log, uint64_t position, int64_t bytes);
+/* The same for bytes that are of use only while there is an older segment, such as the
+ * records of deletes. */
+void log_mark(struct log *log, uint64_t position, int64_t bytes);
 
 struct log_segment {
 	uint64_t number;     /* first position = number * segment_bytes */
@@ -153,6 +163,7 @@ struct log_segment {
 	uint64_t begin, end; /* positions; end is what is written of it */
 	uint64_t file_bytes; /* on disk */
 	uint64_t live;       /* sum of log_live(), never below 0 */
+	uint64_t marks;      /* sum of log_mark(), never below 0 */
 	bool sealed;         /* no append will come to it any more */
 	bool damaged;        /* a scan met bytes that are no record */
 };

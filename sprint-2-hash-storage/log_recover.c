@@ -54,6 +54,7 @@ int log_record_at(struct log *log, struct log_segment_file *s, uint64_t offset,
 		.sequence = h.sequence,
 		.type = h.type,
 		.payload = kv_slice(payload, h.len),
+		.checked = true,
 	};
 	return 0;
 }
@@ -79,6 +80,7 @@ int log_each_record(const struct log_record *r, log_record_fn *fn, void *arg)
 			.sequence = h.sequence,
 			.type = h.type,
 			.payload = kv_slice(p + LOG_HEADER_BYTES, h.len),
+			.checked = true,
 		};
 		at += log_record_bytes(h.len);
 		one.end = r->position + LOG_HEADER_BYTES + at;
