@@ -268,12 +268,17 @@ const struct file_ops sim_file_ops = {
 int sim_file_new(struct env_sim *sim, struct sim_node *node, unsigned int flags,
 		 struct file **out)
 {
-	struct sim_file *file = port_alloc(sizeof(*file));
+	struct sim_file *file;
 
-	if (!file)
-		return -ENOMEM;
-	*file = (struct sim_file){ { &sim_file_ops }, sim, node, flags };
+	/* First of all: the allocator locks, and another task may run and unlink the node. */
 	node->opens++;
+	file = port_alloc(sizeof(*file));
+	if (!file) {
+		node->opens--;
+		sim_node_put(sim, node);
+		return -ENOMEM;
+	}
+	*file = (struct sim_file){ { &sim_file_ops }, sim, node, flags };
 	sim->live++;
 	*out = &file->base;
 	return 0;
