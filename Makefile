@@ -18,16 +18,18 @@ san_asan     := -fsanitize=address,undefined -fno-omit-frame-pointer
 san_ubsan    := -fsanitize=undefined -fno-sanitize-recover=all
 san_tsan     := -fsanitize=thread
 san_coverage := --coverage
+san_fuzz     := -fsanitize=fuzzer-no-link,address,undefined -fno-omit-frame-pointer
 CFLAGS       += $(san_$(B)) $(EXTRA_CFLAGS)
 ifneq ($(findstring aarch64,$(shell $(CC) -dumpmachine 2>/dev/null)),)
 CFLAGS       += -march=armv8-a -moutline-atomics
 endif
 LDLIBS       := $(EXTRA_LDFLAGS) -ljansson -lm
 
-# Peers: each is built in when its header is there, else left out with a reason.
+# Peers: each of PEERS is built in when its header is there, else left out with a reason.
+PEERS ?= SQLITE LMDB ROCKSDB LEVELDB WIREDTIGER BDB TKRZW
 have = $(shell echo '\#include <$(1)>' | $(CC) $(EXTRA_CFLAGS) -E - >/dev/null 2>&1 && echo yes)
 define peer # name, header, libraries
-ifeq ($$(call have,$(2)),yes)
+ifeq ($$(and $$(filter $(1),$(PEERS)),$$(call have,$(2))),yes)
 CFLAGS += -DHAVE_$(1)
 LDLIBS += $(3)
 endif
@@ -53,7 +55,7 @@ $(O)/lib$(2).a: $$($(2)_obj)
 	$$(Q)$$(AR) rcs $$@ $$^
 $$($(2)_tests:%=$(O)/$(1)/tests/%): $(O)/$(1)/tests/%: $(O)/$(1)/tests/%.o $(test_obj) $(3:%=$(O)/lib%.a)
 	$$(say)LD $$@
-	$$(Q)$$(CC) $$(CFLAGS) -o $$@ $$^ $$(EXTRA_LDFLAGS) -lcmocka -lm
+	$$(Q)$$(CC) $$(CFLAGS) -o $$@ $$(filter %.o,$$^) $$(filter %.a,$$^) $$(EXTRA_LDFLAGS) -lcmocka -lm
 $$($(2)_bench:%=$(O)/$(1)/bench/%): $(O)/$(1)/bench/%: $(O)/$(1)/bench/%.o $(3:%=$(O)/lib%.a)
 	$$(say)LD $$@
 	$$(Q)$$(CC) $$(CFLAGS) -o $$@ $$^ $$(EXTRA_LDFLAGS) -lm
@@ -155,6 +157,8 @@ coverage: deps-test ## lines that the tests reach, a file a line
 	@$(MAKE) B=coverage --silent -j2 tests
 	@$(MAKE) B=coverage run-tests
 	@harness/tools/coverage.sh $(BUILD)/coverage
+fuzz: deps-fuzz ## libFuzzer on what reads from disk: FUZZ_SECONDS=60 a target
+	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) BUILD=$(BUILD) harness/tools/fuzz.sh
 torture: deps-test ## hours of random histories: KV_TORTURE=seconds a test program
 	@$(MAKE) --silent -j2 tests
 	@KV_TORTURE=$${KV_TORTURE:-600} $(MAKE) run-tests
@@ -191,5 +195,5 @@ clean: ## remove what was built
 .SECONDARY:
 .DELETE_ON_ERROR:
 .PHONY: all tests bench test run-tests harness/tests harness/test asan ubsan tsan valgrind test-arm64 lint \
-	coverage torture perf massif cachegrind help clean always harness/kvbench
+	coverage fuzz torture perf massif cachegrind help clean always harness/kvbench
 -include $(shell find $(O) -name '*.d' 2>/dev/null)

@@ -3,16 +3,18 @@
 #
 # The few arm64 libraries that tests link (jansson, xxHash, cmocka, SQLite, LMDB) are downloaded as
 # packages and unpacked below build/, with package lists of their own: nothing of the
-# machine's set-up changes. Where the machine is arm64, this is `make test`.
+# machine's set-up changes. Other peers are left out, though a cross compiler sees the
+# headers of this machine's own. Where the machine is arm64, this is `make test`.
 set -eu
 if [ "$(uname -m)" = aarch64 ]; then
 	exec make test
 fi
-root=$PWD/build/arm64/root
+build=$(realpath -m "${BUILD:-build}")/arm64
+root=$build/root
 packages="libjansson4 libjansson-dev libxxhash-dev libcmocka0 libcmocka-dev libsqlite3-0 libsqlite3-dev liblmdb0 liblmdb-dev"
 
 fetch() {
-	state=$PWD/build/arm64/apt
+	state=$build/apt
 	mkdir -p "$state/lists/partial" "$state/archives/partial" "$root"
 	touch "$state/status"
 	options="-o APT::Architecture=arm64 -o APT::Architectures=arm64 -o Dir::State=$state
@@ -29,11 +31,11 @@ fetch() {
 
 [ -e "$root/usr/include/lmdb.h" ] || fetch
 libraries=$root/usr/lib/aarch64-linux-gnu
-export CROSS=aarch64-linux-gnu- BUILD=build/arm64
+export CROSS=aarch64-linux-gnu- PEERS="SQLITE LMDB"
 export EXTRA_CFLAGS="-isystem $root/usr/include -isystem $root/usr/include/aarch64-linux-gnu"
 export EXTRA_LDFLAGS="-L$libraries -Wl,-rpath-link,$libraries"
-make --silent -j2 tests CC=aarch64-linux-gnu-gcc
+make --silent -j2 tests BUILD="$build" CC=aarch64-linux-gnu-gcc
 QEMU_LD_PREFIX=/usr/aarch64-linux-gnu
 export QEMU_LD_PREFIX
 KV_TEST_SCALE=${KV_TEST_SCALE:-20} RUNNER="qemu-aarch64 -E LD_LIBRARY_PATH=$libraries" \
-	make run-tests CC=aarch64-linux-gnu-gcc
+	make run-tests BUILD="$build" CC=aarch64-linux-gnu-gcc
