@@ -21,3 +21,8 @@ s2_tests += hash_crash_tests
 $(O)/sprint-2-hash-storage/tests/hash_crash_tests: $(s2_crash)
 s2_tests += env_sim_tests env_sim_fault_tests env_sim_task_tests env_sim_toy_tests
 $(patsubst %,$(O)/sprint-2-hash-storage/tests/%,$(filter env_sim_%,$(s2_tests))): $(s2_sim)
+s2_wrapped := log_record_crc log_id log_append log_sync log_sync_later log_segment_end log_segment_discard \
+	    log_retire log_scan log_open hash_write hash_checkpoint_write hash_index_remove
+s2_tests += hash_mutant_tests
+$(O)/sprint-2-hash-storage/tests/hash_mutant_tests: $(s2_crash) $(O)/sprint-2-hash-storage/tests/env_liar.o
+$(O)/sprint-2-hash-storage/tests/hash_mutant_tests: private EXTRA_LDFLAGS += $(s2_wrapped:%=-Wl,--wrap=%)

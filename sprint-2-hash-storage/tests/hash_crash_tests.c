@@ -33,6 +33,7 @@ static const struct kv_crash_config variants[] = {
 	  .steps = 120,
 	  .keys = 8,
 	  .value_max = 6000 },
+	{ .name = "unsynced", .options = SMALL, .steps = 60, .no_sync = true },
 	{ .name = "large",
 	  .options = SMALL ",table=linear",
 	  .steps = 60,

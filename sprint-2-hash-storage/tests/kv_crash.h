@@ -43,6 +43,7 @@ struct kv_crash_config {
 	size_t huge_bytes;  /* of one value in 32; 0: none is huge */
 	unsigned int preempt; /* see env_sim_config */
 	bool no_snapshots;
+	bool no_sync; /* nothing but `none` and `group`, and no kv_sync() */
 	/* What goes wrong while the history runs; it ends with the first write that fails. */
 	const struct env_sim_fault *fault;
 	/* What stands between the engine and the simulator; NULL: nothing. The env that it

@@ -87,7 +87,7 @@ static size_t draw_steps(struct client *c, size_t n, struct kv_op *op,
 
 static enum kv_durability draw_durability(struct client *c)
 {
-	uint64_t draw = below(c, 10);
+	uint64_t draw = below(c, c->h->c->no_sync ? 7 : 10);
 
 	return draw < 5 ? KV_NONE : draw < 7 ? KV_GROUP : KV_SYNC;
 }
@@ -204,10 +204,10 @@ static int step_read(struct client *c)
 
 static int step_sync(struct client *c)
 {
-	int error = kv_sync(*c->kv);
+	int error = c->h->c->no_sync ? 0 : kv_sync(*c->kv);
 
-	if (error)
-		return broken(c, "sync", error);
+	if (error || c->h->c->no_sync)
+		return error ? broken(c, "sync", error) : 0;
 	life_floor(c->life, env_sim_position(c->sim));
 	return 0;
 }
