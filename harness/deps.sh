@@ -1,6 +1,7 @@
 #!/bin/sh
 # deps.sh SET - checks that the Debian packages of a set are there; says which it will
-# install, and installs them (by sudo when not root). SET: bench test valgrind perf lint arm64.
+# install, and installs them (by sudo when not root). SET: bench test valgrind perf lint fuzz
+# arm64.
 #
 #   DEPS=skip      checks nothing
 #   DEPS=required  leaves optional packages (most peers) alone
@@ -17,9 +18,14 @@ test) need="$required $testing" like="$peers" ;;
 valgrind) need="$required $testing valgrind libc6-dbg" like="$peers" ;;
 perf) need="$required linux-perf python3" like="$peers" ;;
 lint) need="$required $testing clang clang-format cppcheck binutils" like="$peers" ;;
+fuzz)
+	# The runtime is of clang's own version.
+	version=$(apt-cache depends clang 2>/dev/null | sed -n 's/.*Depends: clang-\([0-9]*\)$/\1/p')
+	need="$required clang libclang-rt-${version:-14}-dev" like=""
+	;;
 arm64) need="$required $testing gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user" like="" ;;
 *)
-	echo "deps.sh: no set \"$1\": bench test valgrind perf lint arm64" >&2
+	echo "deps.sh: no set \"$1\": bench test valgrind perf lint fuzz arm64" >&2
 	exit 2
 	;;
 esac

@@ -241,7 +241,11 @@ static int replay_segment(struct scan *c, size_t i, struct log_segment_file *s,
 		found->bytes += r.end - r.position;
 		error = replay ? log_each_record(&r, replay, arg) : 0;
 		if (error)
-			return error;
+			return kv_fail(why, error,
+				       "%s/%012llx.log: offset %llu: the record cannot be "
+				       "taken in",
+				       c->log->dir, (unsigned long long)s->number,
+				       (unsigned long long)offset);
 		offset += r.end - r.position;
 	}
 }

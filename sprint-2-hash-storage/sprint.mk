@@ -12,7 +12,15 @@ s2_sim   := $(patsubst %,$(O)/sprint-2-hash-storage/tests/%.o,env_sim env_sim_di
 $(patsubst %,$(O)/sprint-2-hash-storage/tests/%,hash_corruption_tests hash_fault_tests): $(s2_sim)
 s2_log_tests := log_tests log_room_tests log_segment_tests log_recovery_tests
 s2_tests += $(s2_log_tests) hash_index_tests
-s2_live_tests := hash_live_tests hash_race_tests
+s2_live_tests := hash_live_tests hash_race_tests log_fuzz_tests
+$(O)/sprint-2-hash-storage/tests/log_fuzz_tests: $(s2_sim) $(O)/sprint-2-hash-storage/tests/log_fuzz.o
+# The fuzz target, with libFuzzer's main; and what writes its first inputs. See make fuzz.
+s2_log_fuzz := $(O)/sprint-2-hash-storage/tests/log_fuzz.o $(s2_sim) $(O)/sprint-1-core-memory/port_fault.o \
+	       $(O)/libs2.a $(O)/libs1.a
+$(O)/sprint-2-hash-storage/tests/log_fuzz: $(s2_log_fuzz)
+	$(Q)$(CC) $(CFLAGS) -fsanitize=fuzzer -o $@ $^ $(EXTRA_LDFLAGS) -lm
+$(O)/sprint-2-hash-storage/tests/log_fuzz_corpus: $(O)/sprint-2-hash-storage/tests/log_fuzz_corpus.o $(s2_log_fuzz)
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(EXTRA_LDFLAGS) -lm
 s2_tests += $(s2_live_tests)
 $(s2_log_tests:%=$(O)/sprint-2-hash-storage/tests/%): $(s2_sim)
 # The crash test of every persistent engine.

@@ -130,6 +130,7 @@ static void test_callback_ends_the_opening(void **state)
 	f.list.refuse_at = 1;
 	assert_int_equal(try_open(&f, 0), -ENOMEM);
 	assert_int_equal(f.list.n, 1);
+	assert_non_null(strstr(f.why.text, "log/000000000000.log: offset 104"));
 	assert_null(f.log);
 	f.list.refuse = 0;
 	open_log(&f, 0);
