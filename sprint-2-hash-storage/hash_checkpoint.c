@@ -16,7 +16,8 @@
  *   24   8  position           72  4  collision strategy
  *   32   8  segment bytes      76  48 zero
  *                              124 4  CRC32C of bytes 0..123
- *   128     the list: number, live bytes (8 each), ascending; CRC32C (4), zero (4)
+ *   128     the list: number, live bytes, bytes of deletes (8 each), ascending; CRC32C (4),
+ *           zero (4)
  *           blocks: entries in it (4), number of the block (4), CRC32C of these and of
  *           the entries (4), zero (4); then entries: hash, address (8 each)
  *           the last block has no entries
@@ -30,7 +31,7 @@ enum {
 	HEADER_BYTES = 128,
 	BLOCK_HEADER_BYTES = 16,
 	ENTRY_BYTES = 16,
-	SEGMENT_BYTES = 16,
+	SEGMENT_BYTES = 24,
 	BLOCK_MAX = 1 << 20, /* entries; a leaf has fewer */
 	MAJOR = 1,
 	MINOR = 0,
@@ -70,9 +71,13 @@ static int add_pair(struct kv_buf *b, uint64_t x, uint64_t y)
 static int add_segment(void *arg, const struct log_segment *seg)
 {
 	struct writer *w = arg;
+	uint8_t one[SEGMENT_BYTES];
 
 	w->segments++;
-	return add_pair(&w->out, seg->number, seg->live);
+	port_put_le64(one, seg->number);
+	port_put_le64(one + 8, seg->live);
+	port_put_le64(one + 16, seg->marks);
+	return kv_buf_append(&w->out, one, sizeof(one));
 }
 
 static int add_entry(void *arg, const struct hash_entry *e)
@@ -304,11 +309,13 @@ static int read_list(struct hash_checkpoint_reader *r, struct hash_checkpoint *o
 		return damaged(r, "list of segments damaged", why);
 	out->segment = port_alloc(out->segments * sizeof(*out->segment));
 	out->live = port_alloc(out->segments * sizeof(*out->live));
-	if (!out->segment || !out->live)
+	out->marks = port_alloc(out->segments * sizeof(*out->marks));
+	if (!out->segment || !out->live || !out->marks)
 		return -ENOMEM;
 	for (i = 0; i < out->segments; i++, p += SEGMENT_BYTES) {
 		out->segment[i] = port_get_le64(p);
 		out->live[i] = port_get_le64(p + 8);
+		out->marks[i] = port_get_le64(p + 16);
 	}
 	return 0;
 }
@@ -390,5 +397,6 @@ void hash_checkpoint_free(struct hash_checkpoint *c)
 {
 	port_free(c->segment);
 	port_free(c->live);
+	port_free(c->marks);
 	*c = (struct hash_checkpoint){ 0 };
 }

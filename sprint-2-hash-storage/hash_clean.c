@@ -9,7 +9,9 @@
  *
  * A delete's record may only go when no file older than its own is left: an older put of
  * the key, in a segment not yet cleaned, would come to life again. Elsewhere it is moved
- * like a put, unless a later record of its key stands in the index.
+ * like a put, unless a later record of its key stands in the index. So that deletes don't
+ * pile up behind an old segment that lives, they count as dead in the whole, and where no
+ * other segment is worth it, the oldest is moved: a round through all drops every one.
  *
  * A segment's file goes after its survivors are durable, a record that says so (HASH_RETIRE,
  * so that a missing file can be told from a lost one) is durable, no reader is left in it
@@ -21,10 +23,19 @@ enum {
 	LEAST_DEAD_PERCENT =
 		25, /* of a segment that is worth moving; the oldest always is */
 	COMPACT_DEAD_PERCENT = 10, /* what hash_compact() leaves */
-	PACE_BYTES = 256 << 10,    /* moved between two looks at the clock */
+	PACE_BYTES = 256 << 10,    /* moved between two looks at the clock ... */
+	PACE_SHARE = 8,            /* ... or a segment's eighth, if that is less */
 	RETRY_NS = 10000000,
+	READERS_NS =
+		1000000, /* readers of a segment leave soon: looked for so often ... */
+	READERS_TRIES = 1000,  /* ... and so many times */
+	STALL_NS = 1000000000, /* what a writer waits at most for cleaning to catch up */
+	SLACK_SEGMENTS = 4,    /* dead or not, these are too few to wait for */
 	AGE_SHIFT = 12, /* an age of 2^46 bytes times a segment of 2^30 still fits */
 };
+
+/* Cleaning may take the last space there is, for it gives more back. */
+enum { CLEANING = LOG_URGENT | LOG_LAST };
 
 /* ---- moving what lives ---- */
 
@@ -51,8 +62,9 @@ static int pace(struct move *m)
 {
 	struct env *env = m->s->base.env;
 	uint64_t rate = m->s->option[HASH_CLEAN_RATE], due, now;
+	uint64_t step = m->s->option[HASH_SEGMENT_BYTES] / PACE_SHARE;
 
-	if (m->moved - m->paced < PACE_BYTES)
+	if (m->moved - m->paced < (step < PACE_BYTES ? step : PACE_BYTES))
 		return 0;
 	m->paced = m->moved;
 	if (stopping(m->s))
@@ -75,13 +87,15 @@ static int append_again(struct move *m, const struct log_record *r, uint64_t *po
 		.part = &r->payload,
 		.parts = 1,
 	};
-	int error = log_append(m->s->log, &item, 1, LOG_URGENT | LOG_NOWAIT);
+	int error = log_append(m->s->log, &item, 1, CLEANING | LOG_NOWAIT);
 
 	if (error)
 		return error;
 	*position = item.position;
 	m->moved += r->end - r->position;
-	log_live(m->s->log, *position, (int64_t)(r->end - r->position));
+	if ((r->type & HASH_TYPE) != HASH_RETIRE)
+		hash_count_record(m->s, r->type, *position,
+				  (int64_t)(r->end - r->position));
 	return 0;
 }
 
@@ -175,7 +189,7 @@ static int move_or_wait(void *arg, const struct log_record *r)
 	int error;
 
 	while ((error = move_record(m, r)) == -EAGAIN) {
-		error = log_wait_room(m->s->log, r->end - r->position, LOG_URGENT);
+		error = log_wait_room(m->s->log, r->end - r->position, CLEANING);
 		if (error)
 			return error;
 	}
@@ -205,7 +219,7 @@ static int log_retirement(struct hash_store *s, const struct log_segment *seg)
 
 	port_put_le64(payload, seg->number);
 	port_put_le64(payload + 8, seg->units);
-	error = log_append(s->log, &item, 1, LOG_URGENT);
+	error = log_append(s->log, &item, 1, CLEANING);
 	/* Also makes durable what was moved, before the original may go. */
 	return error ? error : log_sync(s->log, item.position);
 }
@@ -264,6 +278,7 @@ static struct hash_retired *next_reclaimable(struct hash_store *s)
 static void reclaim_all(struct hash_store *s)
 {
 	struct hash_retired *r;
+	int error;
 
 	(void)epoch_collect(s->epoch);
 	for (;;) {
@@ -272,8 +287,11 @@ static void reclaim_all(struct hash_store *s)
 		port_mutex_unlock(&s->lock);
 		if (!r)
 			return;
-		(void)log_reclaim(s->log, r->number);
+		error = log_reclaim(s->log, r->number);
 		port_free(r);
+		port_mutex_lock(&s->lock);
+		s->stat_reclaimed += !error;
+		port_mutex_unlock(&s->lock);
 	}
 }
 
@@ -304,34 +322,47 @@ static int clean_segment(struct hash_store *s, const struct log_segment *seg)
 struct choice {
 	uint64_t percent;     /* dead, of the whole, that is allowed */
 	uint64_t least;       /* dead percent of a segment worth moving */
-	uint64_t begin;       /* position of the oldest */
-	uint64_t end;         /* of the log */
+	uint64_t first;       /* the lowest number that may be on disk */
+	uint64_t end;         /* position of the log's */
 	uint64_t bytes, live; /* of sealed segments */
 	struct log_segment best, oldest;
 	uint64_t score; /* of the best */
 	bool found, any;
+	bool droppable; /* the oldest is the first on disk: its deletes can go */
 };
+
+/* A segment's bytes. What was left free at its end is no gain, for the next record would
+ * not fit there again; unless it is so much that the segment was ended early. */
+static uint64_t segment_bytes(const struct log_segment *seg)
+{
+	uint64_t used = seg->end - seg->begin;
+
+	return used < seg->file_bytes / 2 ? seg->file_bytes : used;
+}
 
 static int weigh(void *arg, const struct log_segment *seg)
 {
 	struct choice *c = arg;
-	uint64_t live = seg->live < seg->file_bytes ? seg->live : seg->file_bytes;
-	uint64_t score;
+	uint64_t bytes = segment_bytes(seg), keep, score;
+	bool first = !c->any;
 
 	/* A damaged one stays as it is: its loss must not look like a delete. */
 	if (!seg->sealed || seg->damaged)
 		return 0;
-	if (!c->any) {
+	if (first) {
 		c->any = true;
 		c->oldest = *seg;
+		c->droppable = seg->number == c->first;
 	}
-	c->bytes += seg->file_bytes;
-	c->live += live;
-	if ((seg->file_bytes - live) * 100 < c->least * seg->file_bytes)
+	keep = seg->live + (first && c->droppable ? 0 : seg->marks);
+	if (keep > bytes)
+		keep = bytes;
+	c->bytes += bytes;
+	c->live += c->droppable && seg->live < keep ? seg->live : keep;
+	if ((bytes - keep) * 100 < c->least * bytes)
 		return 0;
 	/* In units that leave room: (1 - u) / (1 + u) is dead over bytes and live. */
-	score = (seg->file_bytes - live) * ((c->end - seg->begin) >> AGE_SHIFT) /
-		(seg->file_bytes + live);
+	score = (bytes - keep) * ((c->end - seg->begin) >> AGE_SHIFT) / (bytes + keep);
 	if (!c->found || score > c->score) {
 		c->found = true;
 		c->score = score;
@@ -344,13 +375,18 @@ static int weigh(void *arg, const struct log_segment *seg)
 static bool choose(struct hash_store *s, uint64_t percent, uint64_t least,
 		   struct log_segment *out)
 {
-	struct choice c = { .percent = percent, .least = least, .end = log_end(s->log) };
+	struct choice c = {
+		.percent = percent,
+		.least = least,
+		.first = log_begin(s->log) / s->option[HASH_SEGMENT_BYTES],
+		.end = log_end(s->log),
+	};
 
 	(void)log_segments(s->log, weigh, &c);
 	if (!c.any || (c.bytes - c.live) * 100 <= percent * c.bytes)
 		return false;
 	*out = c.found ? c.best : c.oldest;
-	return true;
+	return c.found || c.droppable;
 }
 
 /* ---- the task ---- */
@@ -429,6 +465,111 @@ int hash_compact(struct kv *kv)
 	port_mutex_unlock(&s->lock);
 	return error;
 }
+
+/* ---- for writers ---- */
+
+/* The lock is not held. */
+static uint64_t reclaimed(struct hash_store *s, bool *more)
+{
+	uint64_t n;
+
+	port_mutex_lock(&s->lock);
+	n = s->stat_reclaimed;
+	/* Readers leave soon; who holds a snapshot may not. */
+	*more = s->retired && !s->newest;
+	port_mutex_unlock(&s->lock);
+	return n;
+}
+
+/* One segment, and its space back. The only one who works. */
+static int clean_for_space(struct hash_store *s, uint64_t before)
+{
+	struct env *env = s->base.env;
+	struct log_segment seg;
+	unsigned int tries = 0;
+	bool more;
+	int error = 0;
+
+	reclaim_all(s);
+	if (reclaimed(s, &more) == before &&
+	    choose(s, COMPACT_DEAD_PERCENT, COMPACT_DEAD_PERCENT, &seg))
+		error = clean_segment(s, &seg);
+	while (reclaimed(s, &more) == before && more && tries++ < READERS_TRIES) {
+		env->ops->sleep_ns(env, READERS_NS);
+		reclaim_all(s);
+	}
+	return error;
+}
+
+int hash_make_space(struct hash_store *s)
+{
+	struct env *env = s->base.env;
+	uint64_t before;
+	int error;
+
+	port_mutex_lock(&s->lock);
+	before = s->stat_reclaimed;
+	while (s->working)
+		env->ops->cond_wait(env, s->wake, &s->lock, 0);
+	s->working = true;
+	port_mutex_unlock(&s->lock);
+	error = clean_for_space(s, before);
+	port_mutex_lock(&s->lock);
+	s->working = false;
+	s->clean_error = error;
+	env->ops->cond_signal(env, s->wake);
+	error = s->stat_reclaimed == before ? -ENOSPC : 0;
+	port_mutex_unlock(&s->lock);
+	return error;
+}
+
+struct share {
+	uint64_t bytes, live;
+};
+
+static int add_share(void *arg, const struct log_segment *seg)
+{
+	struct share *h = arg;
+
+	h->bytes += seg->file_bytes;
+	h->live += seg->live;
+	return 0;
+}
+
+/* Cleaning begins at clean_percent dead; half-way from there to all is too much. */
+static bool too_much_is_dead(struct hash_store *s)
+{
+	uint64_t percent = (100 + s->option[HASH_CLEAN_PERCENT]) / 2, slack;
+	struct share h = { 0, 0 };
+
+	slack = SLACK_SEGMENTS * s->option[HASH_SEGMENT_BYTES];
+	(void)log_segments(s->log, add_share, &h);
+	return h.bytes > slack &&
+	       h.live * 100 < (h.bytes - slack) / 100 * (100 - percent) * 100;
+}
+
+void hash_pace_writer(struct hash_store *s)
+{
+	struct env *env = s->base.env;
+	uint64_t begun, waited = 0;
+
+	port_store_relaxed(&s->pace_due, false);
+	if (s->option[HASH_CLEAN_PERCENT] >= 100 || !too_much_is_dead(s))
+		return;
+	begun = env->ops->now_ns(env);
+	port_mutex_lock(&s->lock);
+	s->stat_stalls++;
+	while (!s->clean_error && waited < STALL_NS && too_much_is_dead(s)) {
+		s->cleaning = true;
+		env->ops->cond_signal(env, s->wake);
+		env->ops->cond_wait(env, s->wake, &s->lock, RETRY_NS);
+		waited = env->ops->now_ns(env) - begun;
+	}
+	s->stat_stall_ns += waited;
+	port_mutex_unlock(&s->lock);
+}
+
+/* ---- start and stop ---- */
 
 int hash_cleaner_start(struct hash_store *s)
 {

@@ -295,6 +295,9 @@ static void hash_stats(struct kv *kv, kv_stat_fn *emit, void *arg)
 	emit(arg, "segments_cleaned", s->stat_cleaned);
 	emit(arg, "clean_moved_bytes", s->stat_moved_bytes);
 	emit(arg, "clean_error", (uint64_t)-s->clean_error);
+	emit(arg, "segments_reclaimed", s->stat_reclaimed);
+	emit(arg, "write_stalls", s->stat_stalls);
+	emit(arg, "write_stall_ns", s->stat_stall_ns);
 	emit(arg, "deletes_dropped", s->stat_tombstones_dropped);
 	emit(arg, "checkpoints", s->stat_checkpoints);
 	port_mutex_unlock(&s->lock);

@@ -12,6 +12,7 @@
 enum {
 	SPARES = 4,  /* retired files that are kept for recycling */
 	RESERVE = 2, /* of them, for deletes and cleaning on a full disk */
+	LAST = 1,    /* of these, for cleaning alone, which gives one back for it */
 };
 
 struct numbers { /* of one segment */
@@ -91,9 +92,10 @@ static int replay(void *arg, const struct log_record *r)
 		return error;
 	/* The very record that the checkpoint had already counted counts once. */
 	if (!found || l.record.position != new.position)
-		log_live(s->log, new.position, (int64_t) new.bytes);
+		hash_count_record(s, new.type, new.position, (int64_t) new.bytes);
 	if (found && l.record.position != new.position)
-		log_live(s->log, l.record.position, -(int64_t)l.record.bytes);
+		hash_count_record(s, l.record.type, l.record.position,
+				  -(int64_t)l.record.bytes);
 	count = &s->count[hash_index_shard(hash)];
 	count->live_bytes += (is_put ? (int64_t) new.bytes : 0) -
 			     (was_put ? (int64_t)l.record.bytes : 0);
@@ -263,9 +265,12 @@ static void count_segments(struct hash_store *s, const struct hash_checkpoint *c
 {
 	size_t i;
 
-	for (i = 0; i < c->segments; i++)
-		log_live(s->log, c->segment[i] * s->option[HASH_SEGMENT_BYTES],
-			 (int64_t)c->live[i]);
+	for (i = 0; i < c->segments; i++) {
+		uint64_t position = c->segment[i] * s->option[HASH_SEGMENT_BYTES];
+
+		log_live(s->log, position, (int64_t)c->live[i]);
+		log_mark(s->log, position, (int64_t)c->marks[i]);
+	}
 }
 
 int hash_recover(struct hash_store *s, struct kv_msg *why)
@@ -277,6 +282,7 @@ int hash_recover(struct hash_store *s, struct kv_msg *why)
 		.segment_bytes = s->option[HASH_SEGMENT_BYTES],
 		.spares = SPARES,
 		.reserve = RESERVE,
+		.last = LAST,
 		.map = s->option[HASH_MAP],
 		.group_ns = s->option[HASH_GROUP_MS] * 1000000,
 	};

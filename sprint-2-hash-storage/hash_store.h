@@ -73,6 +73,7 @@ enum hash_option {
 struct hash_shard_count {
 	_Alignas(64) int64_t live_bytes; /* of puts; under the shard's lock */
 	int64_t keys;
+	uint64_t dead_bytes; /* since the cleaner was last told of them */
 };
 
 /* A segment that was given up and waits until nobody looks at it any more. */

@@ -13,6 +13,8 @@
  */
 #include "hash_store.h"
 
+enum { DEAD_SHARE = 16 }; /* of a segment, in one shard: time to look for work */
+
 struct change { /* one step of a write on its way */
 	const struct kv_op *op;
 	uint64_t hash;
@@ -91,8 +93,17 @@ static void describe(struct change *c, struct log_item *item, unsigned int type)
 	};
 }
 
-/* Counts what the change did to live bytes and keys. Tombstones are live too while they
- * hide something; see hash_clean.c. */
+/* Small records may kill large ones: the cleaner hears not of new segments alone. */
+static void count_dead(struct hash_store *s, struct hash_shard_count *n, uint64_t bytes)
+{
+	n->dead_bytes += bytes;
+	if (n->dead_bytes * DEAD_SHARE < s->option[HASH_SEGMENT_BYTES])
+		return;
+	n->dead_bytes = 0;
+	hash_cleaner_wake(s);
+}
+
+/* Counts what the change did to live bytes and keys. */
 static void count(struct hash_store *s, const struct change *c, uint64_t position,
 		  uint64_t bytes)
 {
@@ -100,9 +111,12 @@ static void count(struct hash_store *s, const struct change *c, uint64_t positio
 	bool was_put = c->found && (c->old.type & HASH_TYPE) == HASH_PUT;
 	bool is_put = c->op->type == KV_PUT;
 
-	log_live(s->log, position, (int64_t)bytes);
-	if (c->found)
-		log_live(s->log, c->old.position, -(int64_t)c->old.bytes);
+	hash_count_record(s, is_put ? HASH_PUT : HASH_DELETE, position, (int64_t)bytes);
+	if (c->found) {
+		hash_count_record(s, c->old.type, c->old.position,
+				  -(int64_t)c->old.bytes);
+		count_dead(s, n, c->old.bytes);
+	}
 	n->live_bytes +=
 		(is_put ? (int64_t)bytes : 0) - (was_put ? (int64_t)c->old.bytes : 0);
 	n->keys += is_put - was_put;
@@ -164,7 +178,17 @@ static void tell_cleaner(struct hash_store *s, uint64_t position)
 	if (port_load_relaxed(&s->sealed_seen) == number)
 		return;
 	port_store_relaxed(&s->sealed_seen, number);
+	port_store_relaxed(&s->pace_due, true);
 	hash_cleaner_wake(s);
+}
+
+/* After an attempt that failed: 0 when another is worth it. No lock is held, so others may
+ * take the room first. */
+static int make_room(struct hash_store *s, int error, uint64_t bytes, unsigned int flags)
+{
+	if (error == -EAGAIN)
+		error = log_wait_room(s->log, bytes, flags);
+	return error == -ENOSPC ? hash_make_space(s) : error;
 }
 
 /* One attempt under the shard's lock. -EAGAIN: the log needs a new segment first. */
@@ -199,18 +223,16 @@ static int write_one(struct hash_store *s, const struct kv_op *op, enum kv_durab
 {
 	struct change c = { .op = op, .hash = hash_key(s, op->key) };
 	unsigned int flags = op->type == KV_DELETE ? LOG_URGENT : 0;
-	struct log_item item;
+	struct log_item item = { 0 };
 	bool idle;
 	int error;
 
-	while ((error = try_one(s, &c, &item, how, flags, &idle)) == -EAGAIN) {
+	while ((error = try_one(s, &c, &item, how, flags, &idle))) {
 		c.pending = 0;
-		error = log_wait_room(s->log, log_items_bytes(&item, 1), flags);
+		error = make_room(s, error, log_items_bytes(&item, 1), flags);
 		if (error)
-			break;
+			return error;
 	}
-	if (error)
-		return error;
 	if (idle)
 		return settle_idle(s, how);
 	tell_cleaner(s, item.position);
@@ -343,13 +365,13 @@ static int write_changes(struct hash_store *s, struct change *c, struct log_item
 	for (i = 0; i < n; i++)
 		if (c[i].op->type == KV_PUT)
 			flags = 0;
-	while ((error = try_batch(s, c, item, n, how, flags, &kept)) == -EAGAIN) {
-		error = log_wait_room(s->log, log_items_bytes(item, kept), flags);
+	while ((error = try_batch(s, c, item, n, how, flags, &kept))) {
+		uint64_t bytes = error == -EAGAIN ? log_items_bytes(item, kept) : 0;
+
+		error = make_room(s, error, bytes, flags);
 		if (error)
-			break;
+			return error;
 	}
-	if (error)
-		return error;
 	if (!kept)
 		return settle_idle(s, how);
 	tell_cleaner(s, item[kept - 1].position);
@@ -388,5 +410,7 @@ int hash_write(struct kv *kv, const struct kv_op *op, size_t n, enum kv_durabili
 {
 	struct hash_store *s = hash_store(kv);
 
+	if (port_load_relaxed(&s->pace_due))
+		hash_pace_writer(s);
 	return n == 1 ? write_one(s, op, how) : write_batch(s, op, n, how);
 }

@@ -20,7 +20,7 @@ struct log_segment_file {
 	uint8_t *map; /* NULL when the home cannot map */
 	uint32_t log_id;
 
-	int64_t live; /* atomic: what the owner counts by log_live() */
+	int64_t live, marks; /* atomic: what the owner counts by log_live(), log_mark() */
 
 	/* protected by log->lock */
 	uint64_t
@@ -59,19 +59,20 @@ struct log {
 	uint64_t group_position; /* the task syncs up to here ... */
 	uint64_t group_due_ns;   /* ... at this time; 0: nothing to do */
 	int prepare_error;       /* why ready is NULL: told to the append that needs it */
-	bool prepare_urgent;     /* the last try might have used the reserve */
-	uint64_t first, next;    /* lowest live number, first number never used */
-	uint64_t kept;       /* lowest whose file could not be given up: first stays */
-	uint64_t spare_next; /* spare files are named by it */
-	unsigned int spares; /* spare files in dir */
-	bool syncing;        /* a leader is at it */
-	bool preparing;      /* the next segment is asked for or being made */
-	bool spares_busy;    /* files with spares' names are being made */
-	bool urgent;         /* who asks may have the reserve */
-	bool on_reserve;     /* a segment came from it, and it is not full again */
-	bool reserve_short;  /* try to fill the reserve up */
-	int reserve_error;   /* of the last try */
-	uint64_t syncs_seen; /* stat_syncs when a segment was last made */
+	unsigned int prepare_urgency; /* of the last try */
+	uint64_t first, next;         /* lowest live number, first number never used */
+	uint64_t kept;        /* lowest whose file could not be given up: first stays */
+	uint64_t spare_next;  /* spare files are named by it */
+	unsigned int spares;  /* spare files in dir */
+	bool syncing;         /* a leader is at it */
+	bool preparing;       /* the next segment is asked for or being made */
+	bool spares_busy;     /* files with spares' names are being made */
+	unsigned int urgency; /* of those who ask: LOG_URGENT and LOG_LAST */
+	bool on_reserve;      /* a segment came from it, and it is not full again */
+	bool on_last;         /* the same of what is kept for LOG_LAST */
+	bool reserve_short;   /* try to fill the reserve up */
+	int reserve_error;    /* of the last try */
+	uint64_t syncs_seen;  /* stat_syncs when a segment was last made */
 	uint64_t stat_appends, stat_bytes, stat_syncs, stat_groups, stat_sync_ns,
 		stat_segments_new, stat_segments_recycled, stat_waits;
 	struct kv_buf gather; /* one record, where appends are written and not mapped */
