@@ -3,16 +3,17 @@ s2_src   := env.c env_posix.c epoch.c log.c log_format.c log_segment.c log_recov
 	    hash_table_robin_hood.c hash_table_cuckoo.c hash_table_swiss.c hash_index.c \
 	    hash_engine.c hash_read.c hash_write.c hash_snapshot.c hash_clean.c \
 	    hash_checkpoint.c hash_recover.c hash_backup.c
-s2_tests := epoch_tests hash_table_tests hash_table_thread_tests hash_function_tests hash_quality_tests hash_tests hash_corruption_tests hash_fault_tests
-s2_bench := hash_table_bench hash_function_bench
+s2_tests := epoch_tests hash_table_tests hash_table_thread_tests hash_function_tests hash_quality_tests hash_tests hash_corruption_tests hash_fault_tests hash_space_tests
+s2_bench := hash_table_bench hash_function_bench hash_bench
 # The simulated disk and scheduler: for tests that link it.
 s2_sim   := $(patsubst %,$(O)/sprint-2-hash-storage/tests/%.o,env_sim env_sim_disk env_sim_file \
 	    env_sim_name env_sim_map env_sim_task env_sim_lock env_sim_follow env_sim_crash \
 	    env_sim_choose env_sim_explore)
-$(patsubst %,$(O)/sprint-2-hash-storage/tests/%,hash_corruption_tests hash_fault_tests): $(s2_sim)
+$(patsubst %,$(O)/sprint-2-hash-storage/tests/%,hash_corruption_tests hash_fault_tests hash_space_tests): $(s2_sim)
 s2_log_tests := log_tests log_room_tests log_segment_tests log_recovery_tests
 s2_tests += $(s2_log_tests) hash_index_tests
-s2_live_tests := hash_live_tests hash_race_tests log_fuzz_tests
+s2_live_tests := hash_live_tests hash_race_tests log_fuzz_tests hash_golden_tests
+$(O)/sprint-2-hash-storage/tests/hash_golden_tests: $(s2_sim)
 $(O)/sprint-2-hash-storage/tests/log_fuzz_tests: $(s2_sim) $(O)/sprint-2-hash-storage/tests/log_fuzz.o
 # The fuzz target, with libFuzzer's main; and what writes its first inputs. See make fuzz.
 s2_log_fuzz := $(O)/sprint-2-hash-storage/tests/log_fuzz.o $(s2_sim) $(O)/sprint-1-core-memory/port_fault.o \
