@@ -241,11 +241,12 @@ static int replay_segment(struct scan *c, size_t i, struct log_segment_file *s,
 		found->bytes += r.end - r.position;
 		error = replay ? log_each_record(&r, replay, arg) : 0;
 		if (error)
-			return kv_fail(why, error,
-				       "%s/%012llx.log: offset %llu: the record cannot be "
-				       "taken in",
-				       c->log->dir, (unsigned long long)s->number,
-				       (unsigned long long)offset);
+			return kv_fail(
+				why, error,
+				"%s/%012llx.log: offset %llu: the record cannot be "
+				"taken in",
+				c->log->dir, (unsigned long long)s->number,
+				(unsigned long long)offset);
 		offset += r.end - r.position;
 	}
 }
@@ -396,6 +397,12 @@ int log_recover(struct log *log, uint64_t from, log_record_fn *replay, void *arg
 	log->first = c.n ? c.number[0] : 0;
 	for (i = 0; !error && !ended && i < c.n; i++)
 		error = recover_segment(&c, i, from, replay, arg, found, &ended, why);
+	if (!error && from > log_first_position(log, log->next))
+		error = kv_fail(
+			why, -EBADMSG,
+			"%s: ends before %012llx.log, where replay begins: restore "
+			"a backup",
+			log->dir, (unsigned long long)(from >> log->shift));
 	if (!error)
 		error = make_all_durable(&c, ended, why);
 	kv_buf_free(&c.buf);

@@ -10,7 +10,7 @@ s2_sim   := $(patsubst %,$(O)/sprint-2-hash-storage/tests/%.o,env_sim env_sim_di
 	    env_sim_name env_sim_map env_sim_task env_sim_lock env_sim_follow env_sim_crash \
 	    env_sim_choose env_sim_explore)
 $(patsubst %,$(O)/sprint-2-hash-storage/tests/%,hash_corruption_tests hash_fault_tests hash_space_tests): $(s2_sim)
-s2_log_tests := log_tests log_room_tests log_segment_tests log_recovery_tests
+s2_log_tests := log_tests log_room_tests log_segment_tests log_recovery_tests log_format_tests
 s2_tests += $(s2_log_tests) hash_index_tests
 s2_live_tests := hash_live_tests hash_race_tests log_fuzz_tests hash_golden_tests
 $(O)/sprint-2-hash-storage/tests/hash_golden_tests: $(s2_sim)
