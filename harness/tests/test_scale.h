@@ -33,7 +33,8 @@
 #define TEST_SANITIZED 0
 #endif
 
-static inline uint64_t test_draws(uint64_t n)
+/* By how much less is done here than at full length; at least 1. */
+static inline uint64_t test_scale(void)
 {
 	const char *s = getenv("KV_TEST_SCALE");
 	long by = s                     ? strtol(s, NULL, 10)
@@ -41,7 +42,12 @@ static inline uint64_t test_draws(uint64_t n)
 		  : TEST_SANITIZED      ? 20
 					: 1;
 
-	return by > 1 ? n / (uint64_t)by : n;
+	return by > 1 ? (uint64_t)by : 1;
+}
+
+static inline uint64_t test_draws(uint64_t n)
+{
+	return n / test_scale();
 }
 
 /* Pearson's statistic of n bins, of which share[] sums to 1. Bins that expect fewer than

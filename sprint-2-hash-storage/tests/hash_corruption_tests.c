@@ -10,6 +10,7 @@
  * The same is done with a checkpoint that this open cannot use (another collision
  * strategy): then the whole log is read, and what is damaged in it must be noticed there.
  */
+#include "../../harness/tests/test_scale.h"
 #include "hash_store_fixture.h"
 
 #include <time.h>
@@ -348,7 +349,8 @@ static void flip_one(struct store *st, const char *name, uint64_t offset, uint8_
 	env_sim_free(disk);
 }
 
-/* stride 1: each byte. Else one of so many, another one for each stretch. */
+/* stride 1: each byte. Else one of so many, another one for each stretch; fewer where each
+ * takes long, under Valgrind say. */
 static void flip_bytes(struct store *st, uint64_t stride, uint64_t seed)
 {
 	struct files f;
@@ -357,7 +359,7 @@ static void flip_bytes(struct store *st, uint64_t stride, uint64_t seed)
 
 	list_files(st->disk, &f);
 	for (i = 0; i < f.n; i++) {
-		uint64_t step = is_spare(f.name[i]) ? 8192 : stride;
+		uint64_t step = (is_spare(f.name[i]) ? 8192 : stride) * test_scale();
 
 		for (offset = 0; offset < f.size[i]; offset += step) {
 			uint64_t at = offset + fixture_random(&seed) % step;
@@ -379,7 +381,7 @@ static void zero_sectors(struct store *st)
 	list_files(st->disk, &f);
 	for (i = 0; i < f.n; i++)
 		for (offset = 0; !is_spare(f.name[i]) && offset < f.size[i];
-		     offset += sizeof(zero)) {
+		     offset += sizeof(zero) * test_scale()) {
 			struct env_sim *disk = env_sim_copy(st->disk, false);
 			struct file *file = open_file(disk, f.name[i]);
 			uint64_t left = f.size[i] - offset;
@@ -419,7 +421,8 @@ static void cut_files(struct store *st, uint64_t step)
 
 	list_files(st->disk, &f);
 	for (i = 0; i < f.n; i++) {
-		for (size = 0; !is_spare(f.name[i]) && size < f.size[i]; size += step)
+		for (size = 0; !is_spare(f.name[i]) && size < f.size[i];
+		     size += step * test_scale())
 			cut_one(st, f.name[i], size);
 		if (f.size[i])
 			cut_one(st, f.name[i], f.size[i] - 1);
