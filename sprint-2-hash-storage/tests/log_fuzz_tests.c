@@ -3,6 +3,7 @@
  * log_fuzz_tests.c - the fuzz target without a fuzzer: good inputs, and thousands that are
  * a few random changes away from them. `make fuzz` goes further, led by coverage.
  */
+#include "../../harness/tests/test_scale.h"
 #include "log_fuzz.h"
 
 #include "../../sprint-1-core-memory/port_fault.h"
@@ -62,8 +63,9 @@ static size_t change(uint8_t *p, size_t n)
 
 static void test_changed_logs_are_read_or_refused(void **state)
 {
-	const char *torture = getenv("KV_TORTURE"), *scale = getenv("KV_TEST_SCALE");
-	unsigned int count = torture ? 200000 : scale ? 200 : 3000, i, k, opened = 0;
+	unsigned int count =
+		getenv("KV_TORTURE") ? 200000 : (unsigned int)test_draws(3000);
+	unsigned int i, k, opened = 0;
 
 	(void)state;
 	core_random_start();
