@@ -472,11 +472,6 @@ static void damage_in_all_ways(struct store *st, uint64_t stride, uint64_t step)
 	env_sim_free(st->disk);
 }
 
-static uint64_t stride(uint64_t quick)
-{
-	return fixture_torture_seconds() ? 1 : quick;
-}
-
 /* An undamaged store gives no error at all: the other tests rest on it. */
 static void test_undamaged_store_answers_everything(void **state)
 {
@@ -579,9 +574,60 @@ static void test_bytes_of_full_segments(void **state)
 	};
 
 	(void)state;
-	damage_in_all_ways(&st, stride(1009), 4096);
+	damage_in_all_ways(&st, 1009, 4096);
 	st.options = SMALL ",table=cuckoo,map=off";
-	damage_in_all_ways(&st, stride(1009), 1000);
+	damage_in_all_ways(&st, 1009, 1000);
+}
+
+/* Other bytes, round by round, as long as KV_TORTURE says. */
+static void test_torture(void **state)
+{
+	struct store st = { .name = "full", .make = make_full, .bytes = 2000 };
+	time_t end = time(NULL) + (time_t)fixture_torture_seconds();
+	uint64_t seed;
+
+	(void)state;
+	if (!fixture_torture_seconds())
+		skip();
+	make_store(&st);
+	for (seed = 100; time(NULL) < end; seed++) {
+		st.options = seed % 2 ? SMALL : SMALL ",table=cuckoo,map=off";
+		print_message("seed %llu\n", (unsigned long long)seed);
+		flip_bytes(&st, 101, seed);
+	}
+	env_sim_free(st.disk);
+}
+
+/* One segment is bad: the others are cleaned, it stays, and what it lost is told. */
+static void test_damaged_segment_does_not_stop_cleaning(void **state)
+{
+	struct store st = { .name = "full", .make = make_full, .bytes = 2000 };
+	struct files before, after;
+	char path[ENV_PATH_MAX];
+	const char *bad;
+	struct kv *kv;
+	size_t i;
+
+	(void)state;
+	make_store(&st);
+	list_files(st.disk, &before);
+	for (i = 0; !strstr(before.name[i], ".log"); i++)
+		assert_true(i + 1 < before.n);
+	bad = before.name[i];
+	assert_int_equal(env_path(path, "store", bad), 0);
+	assert_int_equal(env_sim_flip(st.disk, path, 30000, 4), 0);
+	kv = open_store(st.disk, SMALL ",clean_percent=100");
+	/* Told once by each look at it, and not again. */
+	for (i = 0; i < 2 && kv_compact(kv) == -EBADMSG; i++)
+		;
+	assert_int_equal(i, 1);
+	assert_true(fixture_stat(kv, "segments_cleaned") > 0);
+	ask(&st, kv, "one segment");
+	assert_int_equal(kv_close(kv), 0);
+	list_files(st.disk, &after);
+	for (i = 0; strcmp(after.name[i], bad) != 0; i++)
+		assert_true(i + 1 < after.n);
+	env_sim_free(st.disk);
 }
 
 int main(void)
@@ -594,6 +640,8 @@ int main(void)
 		FIXTURE_TEST(test_every_byte_where_a_cleaned_log_is_replayed),
 		FIXTURE_TEST(test_every_byte_of_a_log_without_checkpoint),
 		FIXTURE_TEST(test_bytes_of_full_segments),
+		FIXTURE_TEST(test_damaged_segment_does_not_stop_cleaning),
+		FIXTURE_TEST(test_torture),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -450,6 +450,91 @@ static void test_compact_leaves_a_tenth_dead_at_most(void **state)
 	scene_end(s);
 }
 
+/* Two records of this size leave much of a segment free, and one that is moved does no
+ * better: cleaning must see that, and end. */
+static void test_compact_ends_where_records_do_not_fill_segments(void **state)
+{
+	static const size_t sizes[] = { 33000, 22000, 64000, 150000, 40000, 20000 };
+	static char big[150000];
+	struct scene *s = scene_new(0, SMALL ",clean_percent=5");
+	struct kv_buf value = { 0 };
+	unsigned int key, round;
+	char k[FIXTURE_KEY];
+
+	(void)state;
+	for (round = 0; round < 3; round++)
+		for (key = 0; key < 60; key++) {
+			memset(big, (int)(key + round), sizeof(big));
+			assert_int_equal(kv_put(s->kv, fixture_key(k, key),
+						kv_slice(big, sizes[key % 6]), KV_NONE),
+					 0);
+		}
+	assert_int_equal(kv_compact(s->kv), 0);
+	assert_int_equal(kv_compact(s->kv), 0);
+	for (key = 0; key < 60; key++) {
+		assert_int_equal(kv_get(s->kv, fixture_key(k, key), &value), 0);
+		assert_int_equal(value.len, sizes[key % 6]);
+		assert_int_equal(((unsigned char *)value.data)[value.len - 1], key + 2);
+	}
+	kv_buf_free(&value);
+	scene_end(s);
+}
+
+/* A snapshot keeps what it sees; when it goes, the space comes back. */
+static void test_space_comes_back_when_a_snapshot_goes(void **state)
+{
+	struct scene *s = scene_new(0, SMALL);
+	struct env *env = env_sim_env(s->sim);
+	struct kv_buf value = { 0 };
+	struct kv_snapshot *snap;
+	unsigned int key, i;
+	char k[FIXTURE_KEY];
+
+	(void)state;
+	for (s->keys = 0; s->keys < 1000; s->keys++)
+		assert_int_equal(put(s, s->keys), 0);
+	assert_int_equal(kv_snapshot(s->kv, &snap), 0);
+	for (i = 0; i < 6 * s->keys; i++)
+		assert_int_equal(put(s, i % s->keys), 0);
+	for (key = 0; key < s->keys; key += 3)
+		delete (s, key);
+	assert_true(disk_bytes(s) > 6u * BYTES * s->keys);
+	for (key = 0; key < s->keys; key++) {
+		assert_int_equal(kv_get_at(s->kv, snap, fixture_key(k, key), &value), 0);
+		assert_int_equal(fixture_version(key, BYTES, value.data, value.len), 1);
+	}
+	kv_buf_free(&value);
+	kv_release(s->kv, snap);
+	for (i = 0; i < 100; i++)
+		env->ops->sleep_ns(env, STEP_NS);
+	assert_true(disk_bytes(s) <= bound(s, 50));
+	check_all(s);
+	scene_end(s);
+}
+
+/* Keys that come and go, behind a segment of keys that stay: their deletes go as well. */
+static void test_deletes_do_not_pile_up_behind_what_lives(void **state)
+{
+	struct scene *s = scene_new(0, SMALL);
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < 100; i++)
+		assert_int_equal(put(s, i), 0);
+	for (s->keys = 100; s->keys < KEYS_MAX; s->keys++) {
+		assert_int_equal(put(s, s->keys), 0);
+		delete (s, s->keys);
+		if (s->keys % 100 == 0)
+			assert_true(disk_bytes(s) <= bound(s, 50));
+	}
+	assert_true(fixture_stat(s->kv, "deletes_dropped") > KEYS_MAX / 2);
+	check_all(s);
+	assert_int_equal(kv_close(s->kv), 0);
+	assert_int_equal(open_scene(s, SMALL ",table=chaining", NULL), 0);
+	check_all(s);
+	scene_end(s);
+}
+
 /* ---- memory ---- */
 
 /* Bytes of index a key when there are so many. */
@@ -498,6 +583,9 @@ int main(void)
 		FIXTURE_TEST(test_writers_wait_where_cleaning_falls_behind),
 		FIXTURE_TEST(test_space_comes_back_after_delete_all),
 		FIXTURE_TEST(test_compact_leaves_a_tenth_dead_at_most),
+		FIXTURE_TEST(test_compact_ends_where_records_do_not_fill_segments),
+		FIXTURE_TEST(test_space_comes_back_when_a_snapshot_goes),
+		FIXTURE_TEST(test_deletes_do_not_pile_up_behind_what_lives),
 		FIXTURE_TEST(test_index_takes_24_bytes_a_key_at_most),
 	};
 
