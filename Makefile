@@ -86,7 +86,7 @@ $(O)/harness/kvbench: $(O)/harness/kvbench.o $(h_obj) $(engine_libs)
 	$(say)LD $@
 	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 harness/kvbench: $(O)/harness/kvbench
-	@ln -sf ../$< $@
+	@ln -sf $(if $(filter /%,$<),,../)$< $@
 all: harness/kvbench
 $(h_test_bin): %: %.o $(h_obj) $(test_obj) $(engine_libs)
 	$(say)LD $@

@@ -6,6 +6,8 @@
  * Some are made in the engine's name by an env that does not do what it is asked for
  * (env_liar.h). The others stand between the engine's own files: the linker's --wrap leads
  * the calls named below through here, so that the engine's sources need no hooks.
+ *
+ * Under sanitizers and Valgrind one mistake in eight is made.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "../../harness/tests/test_scale.h"
 #include "../../sprint-1-core-memory/port_fault.h"
 #include "../hash_store.h"
 #include "../log_internal.h"
@@ -297,6 +300,11 @@ static void tell(const char *name, const struct trial *t)
 		      (unsigned long long)t->disks, first);
 }
 
+static size_t stride(void)
+{
+	return test_draws(1000) < 1000 ? 8 : 1;
+}
+
 /* ---- tests ---- */
 
 #define LOG    "store/0000" /* paths of its segments and of the files kept for them */
@@ -332,7 +340,7 @@ static void test_catch_each_lie_about_the_device(void **state)
 	size_t i, missed = 0;
 
 	(void)state;
-	for (i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+	for (i = 0; i < sizeof(lies) / sizeof(lies[0]); i += stride()) {
 		struct env_liar liar = { .lies = lies[i].lies, .only = lies[i].only };
 		struct trial t = { .liar = &liar };
 		bool store = lies[i].only[0] == 'S';
@@ -371,7 +379,7 @@ static void test_catch_each_mistake_of_the_engine(void **state)
 	size_t i, missed = 0;
 
 	(void)state;
-	for (i = 1; i < sizeof(name) / sizeof(name[0]); i++) {
+	for (i = 1; i < sizeof(name) / sizeof(name[0]); i += stride()) {
 		struct trial t = { 0 };
 		bool yes;
 
@@ -397,11 +405,12 @@ static void test_pass_without_mistakes(void **state)
 	size_t i;
 
 	(void)state;
-	for (i = 0; i < HISTORIES; i++)
+	for (i = 0; i < HISTORIES; i += stride())
 		if (caught_by(&t, i, 1, 11))
 			fail_msg("%s", t.r.failed);
 	t.liar = NULL;
-	assert_false(caught_with_fault(&t, 1u << SIM_SYNC));
+	if (stride() == 1 && caught_with_fault(&t, 1u << SIM_SYNC))
+		fail_msg("%s", t.r.failed);
 }
 
 static uint64_t live_before;

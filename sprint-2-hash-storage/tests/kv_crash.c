@@ -371,7 +371,7 @@ static void brief_origin(const char *origin, char *out, size_t size)
 static unsigned int parse_points(const char *text, struct env_sim_point *point)
 {
 	unsigned int n = 0;
-	size_t i, len;
+	size_t i, len = 0;
 
 	for (; n < DEPTH_MAX; text++) {
 		char *end;
