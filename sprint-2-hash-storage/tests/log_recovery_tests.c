@@ -501,7 +501,7 @@ static void explore(const struct env_sim_config *c, unsigned int spares, size_t 
 {
 	struct history h = { .n = 0 };
 	struct env_sim_explore e = {
-		.every = every * test_scale(),
+		.every = every * (1 + test_scale() / 10),
 		.samples = 4,
 		.exhaustive = 64,
 		.check = check_disk,

@@ -3,6 +3,7 @@
  * log_room_tests.c - appends that must wait or find the disk full, the reserve for those
  * who make room, group commit, and the latch after a failure.
  */
+#include "../../harness/tests/test_scale.h"
 #include "log_fixture.h"
 
 static const struct env_sim_config sim_mapped = { .seed = 1 };
@@ -137,7 +138,7 @@ static void test_urgent_append_is_not_refused_for_anothers_sake(void **state)
 	uint64_t seed, n;
 
 	(void)state;
-	for (seed = 1; seed <= 60; seed++) {
+	for (seed = 1; seed <= 60 / (1 + test_scale() / 10); seed++) {
 		struct rivals r = { .f = &f };
 
 		n = 0;
