@@ -14,6 +14,7 @@
 #include "sync_counter.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -200,13 +201,26 @@ ssize_t pwritev64(int fd, const struct iovec *v, int n, off64_t offset)
 	return pwritev(fd, v, n, offset);
 }
 
+/* As in the C library, a kernel that does not know the call (or an emulator of one) is
+ * asked by another, where no flag says more than that one can. */
 ssize_t pwritev2(int fd, const struct iovec *v, int n, off_t offset, int flags)
 {
+	ssize_t wrote;
+
 	if (flags & (RWF_DSYNC | RWF_SYNC))
 		count(&counts.osync_write);
 	else
 		count_write(fd);
-	return syscall(SYS_pwritev2, fd, v, n, offset, 0L, flags);
+	wrote = syscall(SYS_pwritev2, fd, v, n, offset, 0L, flags);
+	if (wrote >= 0 || errno != ENOSYS)
+		return wrote;
+	if (flags) {
+		errno = ENOTSUP;
+		return -1;
+	}
+	if (offset == -1)
+		return syscall(SYS_writev, fd, v, n);
+	return syscall(SYS_pwritev, fd, v, n, offset, 0L);
 }
 
 ssize_t pwritev64v2(int fd, const struct iovec *v, int n, off64_t offset, int flags)

@@ -202,6 +202,12 @@ static void test_a_write_may_ask_for_its_own_sync(void **state)
 	int plain = open_file("own", 0), synced = open_file("own", O_DSYNC);
 
 	(void)state;
+	if (pwritev2(plain, &v, 1, 0, RWF_DSYNC) < 0 && errno == ENOTSUP) {
+		assert_int_equal(close(plain), 0);
+		assert_int_equal(close(synced), 0);
+		printf("skipped: no pwritev2() here\n");
+		skip();
+	}
 	begin_count();
 	assert_int_equal(pwritev2(plain, &v, 1, 0, RWF_DSYNC), 1);
 	assert_int_equal(pwritev2(plain, &v, 1, 0, RWF_SYNC), 1);
