@@ -278,6 +278,29 @@ static int check_backup(struct crash_run *h, struct env_sim *disk,
 	return error;
 }
 
+/* One that was cut short is refused, or is no store yet, or is complete. */
+static int check_unfinished(struct crash_run *h, struct env_sim *disk,
+			    const struct crash_backup *b)
+{
+	uint64_t *row = row_new(h);
+	struct kv_msg detail = h->detail;
+	struct kv *kv;
+	int error = 0;
+
+	if (crash_open(h, disk, b->dir, &kv)) {
+		h->detail = detail;
+		goto out;
+	}
+	error = crash_read(h, kv, NULL, row);
+	if (!error && life_match(&h->life[0], row, b->n, b->n) == SIZE_MAX &&
+	    life_match(&h->life[0], row, 0, 0) == SIZE_MAX)
+		error = crash_fail(h, "%s was cut short and passes for a backup", b->dir);
+	error |= close_disk(h, kv);
+out:
+	free(row);
+	return error;
+}
+
 static int check_backups(struct crash_run *h, struct env_sim *disk, size_t at)
 {
 	unsigned int i;
@@ -286,6 +309,8 @@ static int check_backups(struct crash_run *h, struct env_sim *disk, size_t at)
 	for (i = 0; !error && i < h->backups; i++)
 		if (h->backup[i].done <= at)
 			error = check_backup(h, disk, &h->backup[i]);
+		else if (h->backup[i].begun < at)
+			error = check_unfinished(h, disk, &h->backup[i]);
 	return error;
 }
 

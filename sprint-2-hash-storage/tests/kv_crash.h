@@ -15,7 +15,7 @@
  *   - opening again changes nothing; writing works, and what is written is there after a
  *     close;
  *   - a crash during the recovery, or during the writes after it, does no harm either;
- *   - a backup that was acknowledged is there in full.
+ *   - a backup that was acknowledged is there in full, and a part of one passes for none.
  *
  * A disk that fails is printed with the command that builds it again:
  *

@@ -37,8 +37,8 @@ struct crash_life {
 
 struct crash_backup {
 	char dir[16];
-	size_t done; /* position; SIZE_MAX: it has not returned 0 */
-	size_t n;    /* writes before it */
+	size_t begun, done; /* positions; SIZE_MAX: it has not returned 0 */
+	size_t n;           /* writes before it */
 };
 
 struct crash_run {
