@@ -505,8 +505,10 @@ static uint64_t run_all(const char *options, bool for_good)
 	size_t i;
 
 	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-		/* There are many reads, and most are alike. */
-		bool skip = !fixture_torture_seconds() && kinds[i].calls & ONE(SIM_READ);
+		/* There are many reads, and most are alike; and each call has failed once
+		 * where it fails for good. */
+		bool skip = !fixture_torture_seconds() &&
+			    (for_good || kinds[i].calls & ONE(SIM_READ));
 
 		for (nth = 1; run_with_fault(&kinds[i], options, nth, for_good); runs++)
 			nth += 1 + (skip ? nth / 16 : 0);
@@ -532,7 +534,7 @@ static void test_each_call_fails_for_good(void **state)
 	(void)state;
 	print_message("%llu faults with maps, %llu without\n", (unsigned long long)mapped,
 		      (unsigned long long)written);
-	assert_true(mapped > 300 && written > 300);
+	assert_true(mapped > 150 && written > 150);
 }
 
 /* ---- a failed sync ---- */
@@ -642,7 +644,9 @@ static void test_each_allocation_fails(void **state)
 
 	(void)state;
 	for (i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
-		for (nth = 1, fired = true; fired; nth++, runs++)
+		unsigned int step = i && !fixture_torture_seconds() ? 3 : 1;
+
+		for (nth = 1, fired = true; fired; nth += step, runs++)
 			run_with_allocation_failing(options[i], nth, true, &fired);
 		for (nth = 1, fired = true; fired; nth += 7, runs++)
 			run_with_allocation_failing(options[i], nth, false, &fired);
