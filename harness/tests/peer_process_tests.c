@@ -170,6 +170,24 @@ static uint64_t child_kill(struct child *c)
 	return acknowledged;
 }
 
+/* A child that has ended can't write. Under an emulator the kernel may not know how to start
+ * a program of its machine, which posix_spawn() does not notice there. */
+static void expect_child_lives(struct child *c)
+{
+	int status;
+
+	if (waitpid(c->pid, &status, WNOHANG) != c->pid)
+		return;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 127) {
+		munmap(c->shared, sizeof(*c->shared));
+		print_message("skipped: this emulator cannot start programs "
+			      "(no binfmt_misc)\n");
+		skip();
+	}
+	fail_msg("the child ended: status 0x%x: %s", (unsigned int)status,
+		 c->shared->why.text);
+}
+
 /* Until n writes have returned. */
 static void child_wait(struct child *c, uint64_t n)
 {
@@ -180,6 +198,7 @@ static void child_wait(struct child *c, uint64_t n)
 			return;
 		if (port_load_acquire(&c->shared->failed))
 			break;
+		expect_child_lives(c);
 		sleep_ms(1);
 	}
 	print_message("child: %llu of %llu writes: %s\n",
