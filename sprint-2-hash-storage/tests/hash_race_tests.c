@@ -147,9 +147,10 @@ static void check_snapshot(struct race *r, struct live_model *m, uint64_t *at,
 	struct live_model first, again;
 	struct kv_snapshot *snap;
 
-	CHECK(r, kv_snapshot(r->kv, &snap) == 0);
-	if (!going_on(r))
+	if (kv_snapshot(r->kv, &snap)) {
+		complain(r, __LINE__);
 		return;
+	}
 	CHECK(r, live_read(r->kv, snap, writer, &first) == 0);
 	while (step < before)
 		live_apply(m, writer, ++step);
@@ -188,10 +189,16 @@ static void walk_once(struct race *r)
 	size_t key;
 	int error;
 
-	CHECK(r, kv_snapshot(r->kv, &snap) == 0);
-	if (!going_on(r))
+	if (kv_snapshot(r->kv, &snap)) {
+		complain(r, __LINE__);
 		return;
-	CHECK(r, kv_cursor(r->kv, snap, &c) == 0);
+	}
+	error = kv_cursor(r->kv, snap, &c);
+	if (error) {
+		complain(r, __LINE__);
+		kv_release(r->kv, snap);
+		return;
+	}
 	while (!(error = kv_next(c))) {
 		char name[LIVE_KEY_MAX];
 
