@@ -4,7 +4,9 @@
 # The last line is "N passed, N failed", in test cases.
 set -u
 logs=$(mktemp -d)
-trap 'rm -rf "$logs"' EXIT INT TERM
+trap 'rm -rf "$logs"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 # "passed failed skipped" of a log. What was begun and has no end was cut short by a crash.
 # The summary of a group, where cmocka names failed and skipped tests again, does not count.
