@@ -320,31 +320,31 @@ static int read_list(struct hash_checkpoint_reader *r, struct hash_checkpoint *o
 	return 0;
 }
 
-int hash_checkpoint_open(struct hash_store *s, struct hash_checkpoint_reader **out,
-			 struct hash_checkpoint *c, struct kv_msg *why)
+int hash_checkpoint_open(struct hash_store *s, struct hash_checkpoint_reader **r,
+			 struct hash_checkpoint *out, struct kv_msg *why)
 {
-	struct hash_checkpoint_reader *r = port_alloc(sizeof(*r));
+	struct hash_checkpoint_reader *reader = port_alloc(sizeof(*reader));
 	int error;
 
-	if (!r)
+	if (!reader)
 		return -ENOMEM;
-	memset(r, 0, sizeof(*r));
-	r->s = s;
-	error = env_path(r->path, s->dir, "INDEX");
+	memset(reader, 0, sizeof(*reader));
+	reader->s = s;
+	error = env_path(reader->path, s->dir, "INDEX");
 	if (!error)
-		error = env_open(s->base.env, r->path, ENV_READ, &r->f);
+		error = env_open(s->base.env, reader->path, ENV_READ, &reader->f);
 	if (error && error != -ENOENT && error != -ENOMEM)
-		error = damaged(r, "cannot be opened", why);
+		error = damaged(reader, "cannot be opened", why);
 	if (!error)
-		error = read_header(r, c, why);
+		error = read_header(reader, out, why);
 	if (!error)
-		error = read_list(r, c, why);
+		error = read_list(reader, out, why);
 	if (error) {
-		hash_checkpoint_free(c);
-		hash_checkpoint_close(r);
+		hash_checkpoint_free(out);
+		hash_checkpoint_close(reader);
 		return error;
 	}
-	*out = r;
+	*r = reader;
 	return 0;
 }
 

@@ -809,11 +809,8 @@ static void log_free(struct log *log)
 	port_free(log);
 }
 
-static int log_new(const struct log_config *c, struct log **out, struct kv_msg *why)
+static int check_config(const struct log_config *c, struct kv_msg *why)
 {
-	struct log *log;
-	int error;
-
 	if (c->segment_bytes < 64 << 10 || c->segment_bytes > 4ull << 30 ||
 	    (c->segment_bytes & (c->segment_bytes - 1)))
 		return kv_fail(
@@ -822,9 +819,22 @@ static int log_new(const struct log_config *c, struct log **out, struct kv_msg *
 			(unsigned long long)c->segment_bytes);
 	if (strlen(c->dir) >= ENV_PATH_MAX)
 		return kv_fail(why, -ENAMETOOLONG, "the path of the log is too long");
+	return 0;
+}
+
+/* NULL and *error when it can't be made. */
+static struct log *log_new(const struct log_config *c, int *error, struct kv_msg *why)
+{
+	struct log *log = NULL;
+
+	*error = check_config(c, why);
+	if (*error)
+		return NULL;
 	log = port_alloc(sizeof(*log));
-	if (!log)
-		return kv_fail(why, -ENOMEM, "no memory for a log");
+	if (!log) {
+		*error = kv_fail(why, -ENOMEM, "no memory for a log");
+		return NULL;
+	}
 	memset(log, 0, sizeof(*log));
 	log->config = *c;
 	memcpy(log->dir, c->dir, strlen(c->dir) + 1);
@@ -832,13 +842,13 @@ static int log_new(const struct log_config *c, struct log **out, struct kv_msg *
 	log->shift = (unsigned int)__builtin_ctzll(c->segment_bytes);
 	log->kept = UINT64_MAX;
 	port_mutex_init(&log->lock);
-	error = c->env->ops->cond_new(c->env, &log->wake);
-	if (error) {
+	*error = c->env->ops->cond_new(c->env, &log->wake);
+	if (*error) {
 		log_free(log);
-		return kv_fail(why, error, "no memory for a log");
+		(void)kv_fail(why, *error, "no memory for a log");
+		return NULL;
 	}
-	*out = log;
-	return 0;
+	return log;
 }
 
 static int log_start(struct log *log, struct log **out, struct kv_msg *why)
@@ -859,12 +869,12 @@ static int log_start(struct log *log, struct log **out, struct kv_msg *why)
 
 int log_create(const struct log_config *c, struct log **out, struct kv_msg *why)
 {
-	struct log *log;
 	uint64_t *number = NULL;
 	size_t n = 0;
-	int error = log_new(c, &log, why);
+	int error;
+	struct log *log = log_new(c, &error, why);
 
-	if (error)
+	if (!log)
 		return error;
 	error = log_directory(log, &number, &n);
 	port_free(number);
@@ -880,10 +890,10 @@ int log_create(const struct log_config *c, struct log **out, struct kv_msg *why)
 int log_open(const struct log_config *c, uint64_t from, log_record_fn *replay, void *arg,
 	     struct log_recovery *found, struct log **out, struct kv_msg *why)
 {
-	struct log *log;
-	int error = log_new(c, &log, why);
+	int error;
+	struct log *log = log_new(c, &error, why);
 
-	if (error)
+	if (!log)
 		return error;
 	*found = (struct log_recovery){ 0 };
 	*out = log;

@@ -34,8 +34,10 @@ static void read_file(const char *dir, const char *name, struct kv_buf *out)
 
 	(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
 	f = fopen(path, "rb");
-	if (!f)
+	if (!f) {
 		fail_msg("%s: %s", path, strerror(errno));
+		return;
+	}
 	out->len = 0;
 	while ((n = fread(block, 1, sizeof(block), f)) > 0)
 		assert_int_equal(kv_buf_append(out, block, n), 0);
