@@ -23,8 +23,9 @@ enum {
 	LEAST_DEAD_PERCENT =
 		25, /* of a segment that is worth moving; the oldest always is */
 	COMPACT_DEAD_PERCENT = 10, /* what hash_compact() leaves */
-	PACE_BYTES = 256 << 10,    /* moved between two looks at the clock ... */
-	PACE_SHARE = 8,            /* ... or a segment's eighth, if that is less */
+	COMPACT_PASSES = 8,
+	PACE_BYTES = 256 << 10, /* moved between two looks at the clock ... */
+	PACE_SHARE = 8,         /* ... or a segment's eighth, if that is less */
 	RETRY_NS = 10000000,
 	READERS_NS =
 		1000000, /* readers of a segment leave soon: looked for so often ... */
@@ -125,6 +126,15 @@ static int move_put(struct move *m, const struct log_record *r, uint64_t hash)
 	return lives ? move_live(m, r, hash) : 0;
 }
 
+/* Under the shard's lock. All see the delete, and no snapshot needs the way to what was
+ * before. Its entry is taken out here, because who deleted looks for it where it was. */
+static bool is_buried(struct hash_store *s, const struct hash_record *d)
+{
+	static const struct hash_view newest = { .newest = true };
+
+	return !port_load_acquire(&s->snapshots) && hash_view_sees(s, &newest, d);
+}
+
 static int move_delete(struct move *m, const struct log_record *r,
 		       const struct hash_record *d, uint64_t hash)
 {
@@ -138,15 +148,16 @@ static int move_delete(struct move *m, const struct log_record *r,
 	kv_buf_free(&scratch);
 	if (error)
 		return error;
-	if (entry && found == address)
-		return move_live(m, r, hash);
-	if (entry)
+	if (entry && found != address)
 		return 0; /* a later record of the key stands for it */
-	if (m->oldest) {
-		m->dropped++;
-		return 0;
-	}
-	return append_again(m, r, &position);
+	if (entry && !is_buried(m->s, d))
+		return move_live(m, r, hash);
+	if (!m->oldest)
+		error = append_again(m, r, &position);
+	if (!error && entry)
+		(void)hash_index_remove(m->s->index, hash, address);
+	m->dropped += m->oldest;
+	return error;
 }
 
 static int move_retire(struct move *m, const struct log_record *r)
@@ -319,9 +330,14 @@ static int clean_segment(struct hash_store *s, const struct log_segment *seg)
 
 /* ---- which segment ---- */
 
+struct effort {
+	uint64_t percent; /* dead, of the whole, that is allowed */
+	uint64_t least;   /* dead percent of a segment worth moving */
+	uint64_t limit;   /* position: segments from there on are let be */
+};
+
 struct choice {
-	uint64_t percent;     /* dead, of the whole, that is allowed */
-	uint64_t least;       /* dead percent of a segment worth moving */
+	struct effort effort;
 	uint64_t first;       /* the lowest number that may be on disk */
 	uint64_t end;         /* position of the log's */
 	uint64_t bytes, live; /* of sealed segments */
@@ -347,7 +363,7 @@ static int weigh(void *arg, const struct log_segment *seg)
 	bool first = !c->any;
 
 	/* A damaged one stays as it is: its loss must not look like a delete. */
-	if (!seg->sealed || seg->damaged)
+	if (!seg->sealed || seg->damaged || seg->begin >= c->effort.limit)
 		return 0;
 	if (first) {
 		c->any = true;
@@ -359,7 +375,7 @@ static int weigh(void *arg, const struct log_segment *seg)
 		keep = bytes;
 	c->bytes += bytes;
 	c->live += c->droppable && seg->live < keep ? seg->live : keep;
-	if ((bytes - keep) * 100 < c->least * bytes)
+	if ((bytes - keep) * 100 < c->effort.least * bytes)
 		return 0;
 	/* In units that leave room: (1 - u) / (1 + u) is dead over bytes and live. */
 	score = (bytes - keep) * ((c->end - seg->begin) >> AGE_SHIFT) / (bytes + keep);
@@ -372,18 +388,16 @@ static int weigh(void *arg, const struct log_segment *seg)
 }
 
 /* True and the segment to clean next, if more than percent of the sealed bytes is dead. */
-static bool choose(struct hash_store *s, uint64_t percent, uint64_t least,
-		   struct log_segment *out)
+static bool choose(struct hash_store *s, const struct effort *e, struct log_segment *out)
 {
 	struct choice c = {
-		.percent = percent,
-		.least = least,
+		.effort = *e,
 		.first = log_begin(s->log) / s->option[HASH_SEGMENT_BYTES],
 		.end = log_end(s->log),
 	};
 
 	(void)log_segments(s->log, weigh, &c);
-	if (!c.any || (c.bytes - c.live) * 100 <= percent * c.bytes)
+	if (!c.any || (c.bytes - c.live) * 100 <= e->percent * c.bytes)
 		return false;
 	*out = c.found ? c.best : c.oldest;
 	return c.found || c.droppable;
@@ -398,41 +412,68 @@ static bool checkpoint_due(struct hash_store *s)
 	return every && log_end(s->log) - s->checkpoint_position > every;
 }
 
-/* One round of work, cleaning down to so much dead; *did is false when there was none. */
-static int work(struct hash_store *s, uint64_t percent, uint64_t least, bool *did)
+/* The lock is given up meanwhile; *did is false when there was nothing to clean. */
+static int clean_once(struct hash_store *s, const struct effort *e, bool *did)
 {
 	struct log_segment seg;
+	int error = 0;
 
-	*did = true;
+	port_mutex_unlock(&s->lock);
 	reclaim_all(s);
-	if (percent < 100 && choose(s, percent, least, &seg))
-		return clean_segment(s, &seg);
-	if (checkpoint_due(s))
-		return hash_checkpoint_write(s);
-	*did = false;
-	return 0;
+	*did = e->percent < 100 && choose(s, e, &seg);
+	if (*did)
+		error = clean_segment(s, &seg);
+	port_mutex_lock(&s->lock);
+	return error;
 }
 
-/* Under the lock, which is given up meanwhile: rounds until there is nothing to do. One at
- * a time works; the others wait. */
-static int work_all(struct hash_store *s, uint64_t percent, uint64_t least)
+/* Likewise. */
+static int checkpoint_if_due(struct hash_store *s, bool *did)
 {
-	struct env *env = s->base.env;
+	int error = 0;
+
+	port_mutex_unlock(&s->lock);
+	*did = checkpoint_due(s);
+	if (*did)
+		error = hash_checkpoint_write(s);
+	port_mutex_lock(&s->lock);
+	return error;
+}
+
+/* One at a time works; the others wait. Under the lock, both. */
+static void take_work(struct hash_store *s)
+{
+	s->waiting++;
+	while (s->working)
+		s->base.env->ops->cond_wait(s->base.env, s->wake, &s->lock, 0);
+	s->waiting--;
+	s->working = true;
+}
+
+static void give_work(struct hash_store *s, int error)
+{
+	s->working = false;
+	s->clean_error = error == -EINTR ? 0 : error;
+	s->base.env->ops->cond_signal(s->base.env, s->wake);
+}
+
+/* Rounds until there is nothing to do, or somebody waits to do it: writers may leave so
+ * much behind that it never ends. */
+static void work_in_background(struct hash_store *s)
+{
+	const struct effort e = { s->option[HASH_CLEAN_PERCENT], LEAST_DEAD_PERCENT,
+				  UINT64_MAX };
 	bool did = true;
 	int error = 0;
 
-	while (s->working)
-		env->ops->cond_wait(env, s->wake, &s->lock, 0);
-	s->working = true;
-	while (!error && did && !s->closing) {
-		port_mutex_unlock(&s->lock);
-		error = work(s, percent, least, &did);
-		port_mutex_lock(&s->lock);
+	take_work(s);
+	while (!error && did && !s->closing && !s->waiting) {
+		error = clean_once(s, &e, &did);
+		if (!error && !did)
+			error = checkpoint_if_due(s, &did);
 	}
-	s->working = false;
-	s->clean_error = error == -EINTR ? 0 : error;
-	env->ops->cond_signal(env, s->wake);
-	return error;
+	s->cleaning |= did && !error;
+	give_work(s, error);
 }
 
 static void clean_task(void *arg)
@@ -442,10 +483,9 @@ static void clean_task(void *arg)
 
 	port_mutex_lock(&s->lock);
 	while (!s->closing) {
-		if (s->cleaning) {
+		if (s->cleaning && !s->waiting) {
 			s->cleaning = false;
-			(void)work_all(s, s->option[HASH_CLEAN_PERCENT],
-				       LEAST_DEAD_PERCENT);
+			work_in_background(s);
 			continue;
 		}
 		/* Retired segments wait for readers, who tell nobody when they leave. */
@@ -455,13 +495,30 @@ static void clean_task(void *arg)
 	port_mutex_unlock(&s->lock);
 }
 
+/* In passes over what there is as each begins, so that it ends beside busy writers too.
+ * What one has moved the next may find dead: deletes go when nothing older is left. */
 int hash_compact(struct kv *kv)
 {
 	struct hash_store *s = hash_store(kv);
-	int error;
+	struct effort e = { COMPACT_DEAD_PERCENT, COMPACT_DEAD_PERCENT, 0 };
+	unsigned int pass;
+	bool any = true, did;
+	int error = 0;
 
 	port_mutex_lock(&s->lock);
-	error = work_all(s, COMPACT_DEAD_PERCENT, COMPACT_DEAD_PERCENT);
+	take_work(s);
+	for (pass = 0; any && pass < COMPACT_PASSES; pass++) {
+		e.limit = log_end(s->log);
+		any = false;
+		did = true;
+		while (!error && did && !s->closing) {
+			error = clean_once(s, &e, &did);
+			any |= did && !error;
+		}
+	}
+	if (!error)
+		error = checkpoint_if_due(s, &did);
+	give_work(s, error);
 	port_mutex_unlock(&s->lock);
 	return error;
 }
@@ -484,6 +541,8 @@ static uint64_t reclaimed(struct hash_store *s, bool *more)
 /* One segment, and its space back. The only one who works. */
 static int clean_for_space(struct hash_store *s, uint64_t before)
 {
+	static const struct effort e = { COMPACT_DEAD_PERCENT, COMPACT_DEAD_PERCENT,
+					 UINT64_MAX };
 	struct env *env = s->base.env;
 	struct log_segment seg;
 	unsigned int tries = 0;
@@ -491,8 +550,7 @@ static int clean_for_space(struct hash_store *s, uint64_t before)
 	int error = 0;
 
 	reclaim_all(s);
-	if (reclaimed(s, &more) == before &&
-	    choose(s, COMPACT_DEAD_PERCENT, COMPACT_DEAD_PERCENT, &seg))
+	if (reclaimed(s, &more) == before && choose(s, &e, &seg))
 		error = clean_segment(s, &seg);
 	while (reclaimed(s, &more) == before && more && tries++ < READERS_TRIES) {
 		env->ops->sleep_ns(env, READERS_NS);
@@ -503,21 +561,16 @@ static int clean_for_space(struct hash_store *s, uint64_t before)
 
 int hash_make_space(struct hash_store *s)
 {
-	struct env *env = s->base.env;
 	uint64_t before;
 	int error;
 
 	port_mutex_lock(&s->lock);
 	before = s->stat_reclaimed;
-	while (s->working)
-		env->ops->cond_wait(env, s->wake, &s->lock, 0);
-	s->working = true;
+	take_work(s);
 	port_mutex_unlock(&s->lock);
 	error = clean_for_space(s, before);
 	port_mutex_lock(&s->lock);
-	s->working = false;
-	s->clean_error = error;
-	env->ops->cond_signal(env, s->wake);
+	give_work(s, error);
 	error = s->stat_reclaimed == before ? -ENOSPC : 0;
 	port_mutex_unlock(&s->lock);
 	return error;

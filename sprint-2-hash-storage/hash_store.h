@@ -119,8 +119,9 @@ struct hash_store {
 	struct env_cond *wake;
 	struct env_task *cleaner;
 	bool closing;
-	bool cleaning;   /* there may be something to do */
-	bool working;    /* somebody cleans or writes a checkpoint */
+	bool cleaning;        /* there may be something to do */
+	bool working;         /* somebody cleans or writes a checkpoint */
+	unsigned int waiting; /* who would work next; the task makes way */
 	int clean_error; /* why cleaning stopped; tried again when segments are sealed */
 	struct kv_snapshot *newest; /* a list, newest first */
 	uint64_t next_serial;

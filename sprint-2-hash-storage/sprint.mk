@@ -12,8 +12,8 @@ s2_sim   := $(patsubst %,$(O)/sprint-2-hash-storage/tests/%.o,env_sim env_sim_di
 $(patsubst %,$(O)/sprint-2-hash-storage/tests/%,hash_corruption_tests hash_fault_tests hash_space_tests): $(s2_sim)
 s2_log_tests := log_tests log_room_tests log_segment_tests log_recovery_tests log_format_tests
 s2_tests += $(s2_log_tests) hash_index_tests
-s2_live_tests := hash_live_tests hash_race_tests log_fuzz_tests hash_golden_tests
-$(O)/sprint-2-hash-storage/tests/hash_golden_tests: $(s2_sim)
+s2_live_tests := hash_live_tests hash_race_tests log_fuzz_tests hash_golden_tests hash_compact_tests
+$(patsubst %,$(O)/sprint-2-hash-storage/tests/%,hash_golden_tests hash_compact_tests): $(s2_sim)
 $(O)/sprint-2-hash-storage/tests/log_fuzz_tests: $(s2_sim) $(O)/sprint-2-hash-storage/tests/log_fuzz.o
 # The fuzz target, with libFuzzer's main; and what writes its first inputs. See make fuzz.
 s2_log_fuzz := $(O)/sprint-2-hash-storage/tests/log_fuzz.o $(s2_sim) $(O)/sprint-1-core-memory/port_fault.o \
