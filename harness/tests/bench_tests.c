@@ -449,7 +449,10 @@ static void test_terminal_gets_a_bar_with_the_time_left(void **state)
 	int master = posix_openpt(O_RDWR | O_NOCTTY);
 
 	(void)state;
-	assert_true(master >= 0);
+	if (master < 0) {
+		puts("skipped: no pseudo terminals here (/dev/pts)");
+		skip();
+	}
 	assert_int_equal(grantpt(master), 0);
 	assert_int_equal(unlockpt(master), 0);
 	s.terminal = open(ptsname(master), O_RDWR | O_NOCTTY);

@@ -66,7 +66,7 @@ static void tear_entry(struct sim_crash *c, size_t entry, uint64_t first, uint64
 	for (i = 0; i < c->files; i++)
 		if (c->file[i].node == c->follow.sim->journal.entry[entry].node)
 			file = &c->file[i];
-	for (i = file->first; i < file->first + file->units; i++) {
+	for (i = file ? file->first : 0; file && i < file->first + file->units; i++) {
 		struct sim_sector_unit *unit = &c->sector[i];
 		const struct sim_pending *p = sim_crash_pending(c, file->node);
 

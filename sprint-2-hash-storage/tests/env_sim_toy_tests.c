@@ -224,7 +224,7 @@ static int toy_open(struct toy *t, struct env *env, unsigned int mistakes, bool 
 /* sync: durable when it returns 0. */
 static int toy_put(struct toy *t, unsigned int life, bool sync)
 {
-	uint8_t payload[TOY_PAYLOAD_MAX];
+	uint8_t payload[TOY_PAYLOAD_MAX] = { 0 };
 	size_t n;
 
 	if (t->failed)
@@ -253,7 +253,7 @@ struct history {
 
 static int check_records(const struct history *h, const struct toy *t, size_t at)
 {
-	uint8_t payload[TOY_PAYLOAD_MAX];
+	uint8_t payload[TOY_PAYLOAD_MAX] = { 0 };
 	size_t n, end = 0;
 	unsigned int i;
 
@@ -274,7 +274,7 @@ static int check_records(const struct history *h, const struct toy *t, size_t at
 /* A record of this life's own can be put, and is there as the last when opened again. */
 static int check_goes_on(struct history *h, struct toy *t)
 {
-	uint8_t payload[TOY_PAYLOAD_MAX];
+	uint8_t payload[TOY_PAYLOAD_MAX] = { 0 };
 	struct env *env = t->env;
 	unsigned int number = t->records;
 	size_t end = t->end, n;

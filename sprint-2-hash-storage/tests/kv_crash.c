@@ -15,7 +15,7 @@ struct window {
 
 static struct window window_at(const struct crash_run *h, size_t at)
 {
-	struct window w;
+	struct window w = { { 0 }, { 0 } };
 	unsigned int i;
 
 	for (i = 0; i < h->clients; i++) {
