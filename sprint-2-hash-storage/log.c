@@ -1,172 +1,12 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0 */
 /*
- * log.c - append, group commit, read, retire; the task that works ahead.
+ * log.c - append, group commit, open and close.
  *
  * Appends copy under one short lock (the payload's CRC is made before it). The leader of
  * a sync releases the lock while the device works; whoever appends meanwhile is the next
- * group. A task of the log's own makes the next segment before it is needed and syncs
- * for those who said "later", so that no append waits for a file to be made unless it
- * outruns the device.
+ * group. Where the room for an append comes from is log_room.c's affair.
  */
 #include "log_internal.h"
-
-enum {
-	TOUCH_BYTES = 4096, /* the smallest page that there is */
-	LINE_BYTES = 64,    /* of a cache line */
-};
-
-/* ---- making room ---- */
-
-static uint64_t prefix_position(const struct log *log, const struct log_segment_file *s)
-{
-	return (s->number << log->shift) + s->end;
-}
-
-/* With room for the end mark behind it. */
-static bool fits(const struct log_segment_file *s, uint64_t need)
-{
-	return s && need + LOG_HEADER_BYTES <= s->bytes - s->end;
-}
-
-static uint32_t unsynced_units(const struct log *log, uint64_t position)
-{
-	uint64_t back = (position - log->synced) / LOG_ALIGN;
-
-	return back < UINT32_MAX ? (uint32_t)back : UINT32_MAX;
-}
-
-/* Ends the segment that is appended to; what is written of it stays to be synced. */
-static int seal_current(struct log *log)
-{
-	struct log_segment_file *s = log->current;
-	int error =
-		s ? log_segment_end(s, unsynced_units(log, prefix_position(log, s))) : 0;
-
-	if (error)
-		return error;
-	if (s)
-		s->sealed = true;
-	log->current = NULL;
-	return 0;
-}
-
-static int adopt(struct log *log, struct log_segment_file *s)
-{
-	int error = seal_current(log);
-
-	if (!error)
-		error = log_segment_publish(log, s);
-	if (error)
-		return error;
-	log->current = s;
-	port_store_release(&log->end, prefix_position(log, s));
-	return 0;
-}
-
-static bool is_huge(const struct log *log, uint64_t need)
-{
-	return need >
-	       log->config.segment_bytes - LOG_SEGMENT_HEADER_BYTES - LOG_HEADER_BYTES;
-}
-
-/* A record too large for an ordinary segment gets one of its own, without room for another:
- * positions behind its first unit would not lead to it. Under lock, and also for those who
- * would not wait: room made beforehand would go to others. It is rare, and copying a
- * gigabyte will not be quick either. */
-static int make_huge(struct log *log, uint64_t need)
-{
-	uint64_t bytes = LOG_SEGMENT_HEADER_BYTES + need + LOG_HEADER_BYTES;
-	struct log_segment_file *s;
-	int error;
-
-	while (log->preparing || log->spares_busy)
-		log->config.env->ops->cond_wait(log->config.env, log->wake, &log->lock,
-						0);
-	/* The one made ahead has the number that comes next: it makes way. Nothing was ever
-	 * written under it. */
-	if (log->ready) {
-		log->next = log->ready->number;
-		log_segment_close(log->ready);
-		log->ready = NULL;
-		error = log_segment_discard(log, log->next, false);
-		if (error)
-			return error;
-	}
-	error = log_segment_create(log, log->next, bytes, false, &s);
-	if (error)
-		return error;
-	log->next += s->units;
-	error = adopt(log, s);
-	if (error)
-		log_segment_close(s);
-	return error;
-}
-
-/* What of the reserve these flags give a right to; the more, the greater. */
-static unsigned int urgency(unsigned int flags)
-{
-	return flags & (LOG_URGENT | LOG_LAST);
-}
-
-/* The record has a place in the current segment. What came from the reserve is for the
- * urgent alone: else those who fill a disk would take it from those who empty it. And
- * what is kept for the last is not for those who merely ask for space to be freed. */
-static bool has_room(const struct log *log, uint64_t need, unsigned int flags)
-{
-	return fits(log->current, need) && (!log->on_reserve || flags & LOG_URGENT) &&
-	       (!log->on_last || flags & LOG_LAST);
-}
-
-/* Space may have come back: the reserve is filled first. */
-static int await_reserve(struct log *log)
-{
-	struct env *env = log->config.env;
-
-	log->reserve_short = true;
-	env->ops->cond_signal(env, log->wake);
-	while (log->reserve_short)
-		env->ops->cond_wait(env, log->wake, &log->lock, 0);
-	return log->on_reserve ? log->reserve_error : 0;
-}
-
-/* Until the record fits the current segment. */
-static int make_room(struct log *log, uint64_t need, unsigned int flags)
-{
-	struct env *env = log->config.env;
-	int error = 0;
-
-	if (is_huge(log, need))
-		return make_huge(log, need);
-	while (!error && !log->failed && !has_room(log, need, flags)) {
-		if (log->on_reserve && !(flags & LOG_URGENT)) {
-			error = flags & LOG_NOWAIT ? -EAGAIN : await_reserve(log);
-			continue;
-		}
-		if (log->ready) {
-			error = adopt(log, log->ready);
-			if (!error)
-				log->ready = NULL;
-			env->ops->cond_signal(env, log->wake);
-			continue;
-		}
-		if (flags & LOG_NOWAIT)
-			return -EAGAIN;
-		/* The task tries again for each append that asks, so that space which has
-		 * come back is found without reopening. */
-		log->prepare_error = 0;
-		log->stat_waits++;
-		log->preparing = true;
-		log->urgency |= urgency(flags);
-		env->ops->cond_signal(env, log->wake);
-		while (log->preparing)
-			env->ops->cond_wait(env, log->wake, &log->lock, 0);
-		/* Else it is there, or another append has taken it: look again. So do the
-		 * urgent when it failed for others, who may not have the reserve. */
-		if (!log->ready && log->prepare_urgency >= urgency(flags))
-			error = log->prepare_error;
-	}
-	return error ? error : log->failed;
-}
 
 /* ---- append ---- */
 
@@ -198,7 +38,7 @@ static uint8_t *put_record(const struct log *log, uint8_t *p, struct log_item *i
 	struct log_record_header h = {
 		.len = (uint32_t)len,
 		.log_id = log->current->log_id,
-		.unsynced = unsynced_units(log, position),
+		.unsynced = log_unsynced(log, position),
 		.sequence = item->sequence == LOG_SEQUENCE_POSITION ? position / LOG_ALIGN
 								    : item->sequence,
 		.type = item->type,
@@ -225,7 +65,7 @@ static void put_group(const struct log *log, uint8_t *p, struct log_item *item, 
 	struct log_record_header h = {
 		.len = (uint32_t)len,
 		.log_id = log->current->log_id,
-		.unsynced = unsynced_units(log, position),
+		.unsynced = log_unsynced(log, position),
 		.sequence = position / LOG_ALIGN,
 		.type = LOG_TYPE_GROUP,
 	};
@@ -248,14 +88,14 @@ static int append_locked(struct log *log, struct log_item *item, size_t n, uint6
 
 	if (log->failed)
 		return log->failed;
-	error = has_room(log, total, flags) ? 0 : make_room(log, total, flags);
+	error = log_has_room(log, total, flags) ? 0 : log_make_room(log, total, flags);
 	if (error)
 		return error;
 	s = log->current;
 	if (!s->map && kv_buf_reserve(&log->gather, total))
 		return -ENOMEM;
 	p = s->map ? s->map + s->end : log->gather.data;
-	position = prefix_position(log, s);
+	position = log_tail(log, s);
 	if (n == 1)
 		(void)put_record(log, p, item, position, crc);
 	else
@@ -271,19 +111,6 @@ static int append_locked(struct log *log, struct log_item *item, size_t n, uint6
 	log->stat_appends++;
 	log->stat_bytes += total;
 	return 0;
-}
-
-int log_wait_room(struct log *log, uint64_t record_bytes, unsigned int flags)
-{
-	int error = 0;
-
-	port_mutex_lock(&log->lock);
-	if (log->failed)
-		error = log->failed;
-	else if (!is_huge(log, record_bytes) && !has_room(log, record_bytes, flags))
-		error = make_room(log, record_bytes, flags & ~(unsigned int)LOG_NOWAIT);
-	port_mutex_unlock(&log->lock);
-	return error;
 }
 
 uint64_t log_items_bytes(const struct log_item *item, size_t n)
@@ -365,7 +192,7 @@ static void lead_group(struct log *log)
 	env->ops->cond_signal(env, log->wake);
 }
 
-static int sync_locked(struct log *log, uint64_t position)
+int log_sync_locked(struct log *log, uint64_t position)
 {
 	log->stat_syncs++;
 	while (!log->failed && log->synced <= position && log->synced < log->end) {
@@ -383,7 +210,7 @@ int log_sync(struct log *log, uint64_t position)
 	int error;
 
 	port_mutex_lock(&log->lock);
-	error = sync_locked(log, position);
+	error = log_sync_locked(log, position);
 	port_mutex_unlock(&log->lock);
 	return error;
 }
@@ -400,386 +227,6 @@ void log_sync_later(struct log *log, uint64_t position)
 		env->ops->cond_signal(env, log->wake);
 	}
 	port_mutex_unlock(&log->lock);
-}
-
-/* ---- the task ---- */
-
-/* Pages that are touched here are not first touched by an append. Where syncs are asked
- * for, pages that are dirty before they hold anything would only make these longer. */
-static void touch_pages(const struct log_segment_file *s)
-{
-	uint64_t offset;
-
-	for (offset = TOUCH_BYTES; s->map && offset < s->bytes; offset += TOUCH_BYTES)
-		port_store_relaxed(s->map + offset, (uint8_t)0);
-}
-
-static bool out_of_space(int error)
-{
-	return error == -ENOSPC || error == -EDQUOT;
-}
-
-static void prepare(struct log *log)
-{
-	struct log_segment_file *s = NULL;
-	uint64_t number = log->next;
-	bool spare = log->spares > log->config.reserve,
-	     quiet = log->stat_syncs == log->syncs_seen;
-	unsigned int asked = log->urgency, kept = asked & LOG_LAST ? 0 : log->config.last;
-	bool urgent = asked && log->spares > kept;
-	int error;
-
-	log->preparing = true;
-	log->urgency = 0;
-	log->syncs_seen = log->stat_syncs;
-	port_mutex_unlock(&log->lock);
-	error = log_segment_create(log, number, log->config.segment_bytes, spare, &s);
-	if (out_of_space(error) && !spare && urgent) {
-		spare = true;
-		error = log_segment_create(log, number, log->config.segment_bytes, spare,
-					   &s);
-	}
-	if (!error && quiet)
-		touch_pages(s);
-	port_mutex_lock(&log->lock);
-	log->preparing = false;
-	log->prepare_error = error;
-	log->prepare_urgency = asked;
-	if (!error) {
-		log->ready = s;
-		log->next = number + 1;
-		log->stat_segments_new += !spare;
-		log->stat_segments_recycled += spare;
-	}
-	/* Also after a failure: creating unlinks the spare that it could not use. */
-	if (spare) {
-		log->spares--;
-		log->spare_next--;
-		log->on_reserve |= log->spares < log->config.reserve;
-		log->on_last |= log->spares < log->config.last;
-		log->reserve_short |= log->on_reserve;
-	}
-	log->config.env->ops->cond_signal(log->config.env, log->wake);
-}
-
-/* One spare more, if the disk has the room; else when room has come back. */
-static void fill_reserve(struct log *log)
-{
-	int error;
-
-	log->spares_busy = true;
-	port_mutex_unlock(&log->lock);
-	error = log_spare_create(log);
-	port_mutex_lock(&log->lock);
-	log->spares_busy = false;
-	if (!error) {
-		log->spares++;
-		log->spare_next++;
-	}
-	log->reserve_error = error;
-	log->reserve_short = !error && log->spares < log->config.reserve;
-	log->on_reserve &= log->spares < log->config.reserve;
-	log->on_last &= log->spares < log->config.last;
-	log->config.env->ops->cond_signal(log->config.env, log->wake);
-}
-
-static bool wants_segment(const struct log *log)
-{
-	return log->preparing || (!log->ready && !log->prepare_error && log->current);
-}
-
-static void log_task(void *arg)
-{
-	struct log *log = arg;
-	struct env *env = log->config.env;
-
-	port_mutex_lock(&log->lock);
-	while (!log->closing) {
-		uint64_t now = log->group_due_ns ? env->ops->now_ns(env) : 0;
-
-		if (log->spares_busy) {
-			env->ops->cond_wait(env, log->wake, &log->lock, 0);
-		} else if (!log->failed && wants_segment(log)) {
-			prepare(log);
-		} else if (!log->failed && log->reserve_short) {
-			fill_reserve(log);
-		} else if (log->preparing || log->reserve_short) {
-			/* Latched: nobody may wait for ever. */
-			log->preparing = log->reserve_short = false;
-			env->ops->cond_signal(env, log->wake);
-		} else if (log->group_due_ns && now >= log->group_due_ns) {
-			log->group_due_ns = 0;
-			(void)sync_locked(log, log->group_position);
-		} else {
-			env->ops->cond_wait(env, log->wake, &log->lock,
-					    log->group_due_ns ? log->group_due_ns - now
-							      : 0);
-		}
-	}
-	port_mutex_unlock(&log->lock);
-}
-
-/* ---- read ---- */
-
-/* Where a record's bytes are looked at one after the other, the memory of the next is
- * asked for while the first is awaited. */
-static void prefetch_record(const uint8_t *p)
-{
-	__builtin_prefetch(p);
-	__builtin_prefetch(p + LINE_BYTES);
-	__builtin_prefetch(p + 2 * LINE_BYTES);
-}
-
-/* A record in a map, the way that nearly all are read; false: look more closely. */
-static bool read_mapped(const struct log_segment_file *s, uint64_t position,
-			uint64_t offset, bool check, struct log_record *out)
-{
-	const uint8_t *p = s->map + offset, *payload = p + LOG_HEADER_BYTES;
-	struct log_record_header h;
-
-	if (offset > s->bytes - LOG_HEADER_BYTES)
-		return false;
-	prefetch_record(p);
-	log_record_header_decode(&h, p);
-	if (h.log_id != s->log_id || h.len > s->bytes - offset - LOG_HEADER_BYTES)
-		return false;
-	if (check && log_record_crc(p, port_crc32c(0, payload, h.len)) != h.crc)
-		return false;
-	*out = (struct log_record){
-		.position = position,
-		.end = position + log_record_bytes(h.len),
-		.sequence = h.sequence,
-		.type = h.type,
-		.payload = kv_slice(payload, h.len),
-		.checked = check,
-	};
-	return true;
-}
-
-bool log_check(const struct log_record *r)
-{
-	const uint8_t *p = (const uint8_t *)r->payload.data - LOG_HEADER_BYTES;
-
-	/* Not checked: then it lies in a map, its header before it. */
-	return r->checked ||
-	       log_record_crc(p, port_crc32c(0, r->payload.data, r->payload.len)) ==
-		       port_get_le32(p);
-}
-
-/* By read, or to say what is wrong. Twice: the first error may have been the cable's. */
-static int read_closely(struct log *log, struct log_segment_file *s, uint64_t position,
-			struct kv_buf *buf, struct log_record *out, struct kv_msg *why)
-{
-	uint64_t offset = log_offset(log, s, position);
-	struct kv_msg reason = { "" };
-	int error = log_record_at(log, s, offset, buf, out, NULL, &reason);
-
-	if (error)
-		error = log_record_at(log, s, offset, buf, out, NULL, &reason);
-	if (error == -ENODATA)
-		error = kv_fail(why, -EBADMSG, "%s/%012llx.log: offset %llu: %s",
-				log->dir, (unsigned long long)s->number,
-				(unsigned long long)offset, reason.text);
-	return error;
-}
-
-int log_read(struct log *log, uint64_t position, bool check, struct kv_buf *buf,
-	     struct log_record *out, struct kv_msg *why)
-{
-	struct log_segment_file *s = log_segment_find(log, position >> log->shift);
-
-	if (!s)
-		return -ENOENT;
-	if (s->map && read_mapped(s, position, log_offset(log, s, position), check, out))
-		return 0;
-	return read_closely(log, s, position, buf, out, why);
-}
-
-void log_prefetch(struct log *log, uint64_t position)
-{
-	struct log_segment_file *s = log_segment_find(log, position >> log->shift);
-	uint64_t offset = s ? log_offset(log, s, position) : 0;
-
-	if (s && s->map && offset < s->bytes)
-		prefetch_record(s->map + offset);
-}
-
-uint64_t log_end(struct log *log)
-{
-	return port_load_acquire(&log->end);
-}
-
-uint64_t log_synced(struct log *log)
-{
-	return port_load_acquire(&log->synced);
-}
-
-/* ---- segments ---- */
-
-int log_segments(struct log *log, int (*fn)(void *arg, const struct log_segment *s),
-		 void *arg)
-{
-	uint64_t number;
-	int error = 0;
-
-	port_mutex_lock(&log->lock);
-	for (number = log->first; !error && number < log->next; number++) {
-		struct log_segment_file *s = log_segment_find(log, number);
-		struct log_segment out;
-		int64_t live, marks;
-
-		if (!s || s->number != number || s->retired)
-			continue;
-		live = port_load_relaxed(&s->live);
-		marks = port_load_relaxed(&s->marks);
-		out = (struct log_segment){ number,
-					    s->units,
-					    log_first_position(log, number),
-					    prefix_position(log, s),
-					    s->bytes,
-					    live > 0 ? (uint64_t)live : 0,
-					    marks > 0 ? (uint64_t)marks : 0,
-					    s->sealed,
-					    s->damaged };
-		error = fn(arg, &out);
-	}
-	port_mutex_unlock(&log->lock);
-	return error;
-}
-
-uint64_t log_begin(struct log *log)
-{
-	uint64_t position;
-
-	port_mutex_lock(&log->lock);
-	position = log_first_position(log, log->first);
-	port_mutex_unlock(&log->lock);
-	return position;
-}
-
-int log_scan(struct log *log, uint64_t number, log_record_fn *fn, void *arg,
-	     struct kv_msg *why)
-{
-	struct log_segment_file *s = log_segment_find(log, number);
-	struct kv_buf buf = { 0 };
-	uint64_t position = log_first_position(log, number), end;
-	bool ended, damaged = false;
-	int error = 0;
-
-	if (!s)
-		return -ENOENT;
-	port_mutex_lock(&log->lock);
-	end = prefix_position(log, s);
-	ended = !s->unread;
-	port_mutex_unlock(&log->lock);
-	while (!error && !(ended && position >= end)) {
-		struct log_record r;
-
-		error = log_read(log, position, true, &buf, &r, why);
-		damaged = error == -EBADMSG;
-		if (error || r.type == LOG_TYPE_END)
-			break;
-		position = r.end;
-		error = log_each_record(&r, fn, arg);
-	}
-	kv_buf_free(&buf);
-	if (damaged) {
-		port_mutex_lock(&log->lock);
-		s->damaged = true;
-		port_mutex_unlock(&log->lock);
-	}
-	return error;
-}
-
-void log_live(struct log *log, uint64_t position, int64_t bytes)
-{
-	struct log_segment_file *s = log_segment_find(log, position >> log->shift);
-
-	if (s)
-		(void)port_fetch_add(&s->live, bytes);
-}
-
-void log_mark(struct log *log, uint64_t position, int64_t bytes)
-{
-	struct log_segment_file *s = log_segment_find(log, position >> log->shift);
-
-	if (s)
-		(void)port_fetch_add(&s->marks, bytes);
-}
-
-int log_retire(struct log *log, uint64_t number)
-{
-	struct log_segment_file *s;
-	int error = 0;
-
-	port_mutex_lock(&log->lock);
-	s = log_segment_find(log, number);
-	if (!s || s->retired)
-		error = -ENOENT;
-	else if (!s->sealed)
-		error = -EBUSY;
-	else
-		s->retired = true;
-	port_mutex_unlock(&log->lock);
-	return error;
-}
-
-/* To the lowest number that is still there, or may be on disk. */
-static void advance_first(struct log *log)
-{
-	while (log->first < log->next && log->first < log->kept &&
-	       !log_segment_find(log, log->first))
-		log->first++;
-}
-
-/* Without the lock: the file becomes a spare or goes, durably, before the owner may build
- * on its absence. */
-static int give_up_file(struct log *log, struct log_segment_file *s, bool keep)
-{
-	struct env *env = log->config.env;
-	uint64_t number = s->number;
-	int error;
-
-	log_segment_close(s);
-	error = log_segment_discard(log, number, keep);
-	return error ? error : env->ops->sync_dir(env, log->dir);
-}
-
-int log_reclaim(struct log *log, uint64_t number)
-{
-	struct env *env = log->config.env;
-	struct log_segment_file *s;
-	int error = -ENOENT;
-	bool keep;
-
-	port_mutex_lock(&log->lock);
-	while (log->syncing || log->preparing || log->spares_busy)
-		env->ops->cond_wait(env, log->wake, &log->lock, 0);
-	s = log_segment_find(log, number);
-	if (!s || !s->retired)
-		goto out;
-	keep = s->units == 1 && log->spares < log->config.spares;
-	log_segment_unpublish(log, s);
-	log->spares_busy = true;
-	port_mutex_unlock(&log->lock);
-	error = give_up_file(log, s, keep);
-	port_mutex_lock(&log->lock);
-	log->spares_busy = false;
-	if (!error) {
-		advance_first(log);
-		log->spares += keep;
-		log->spare_next += keep;
-	} else if (log->kept > number) {
-		log->kept = number;
-	}
-	/* Space has come back: for the reserve first. */
-	log->on_reserve &= log->spares < log->config.reserve;
-	log->on_last &= log->spares < log->config.last;
-	log->reserve_short |= log->spares < log->config.reserve;
-	env->ops->cond_signal(env, log->wake);
-out:
-	port_mutex_unlock(&log->lock);
-	return error;
 }
 
 /* ---- open and close ---- */
@@ -940,10 +387,10 @@ int log_close(struct log *log)
 	last = log->current;
 	error = log->failed;
 	if (!error)
-		error = sync_locked(log, log->end);
+		error = log_sync_locked(log, log->end);
 	/* Only now can the end mark promise that all before it is durable. */
 	if (!error)
-		error = seal_current(log);
+		error = log_seal_current(log);
 	if (!error && last)
 		error = file_sync(last->file);
 	log->closing = true;

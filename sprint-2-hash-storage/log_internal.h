@@ -4,7 +4,9 @@
  *
  * log_segment.c  segment files: made, recycled, opened, mapped, found by number
  * log_recover.c  reading a log from disk: torn tails told from corruption
- * log.c          append, group commit, read, retire
+ * log_room.c     where the room for an append comes from; the task that works ahead
+ * log_read.c     records by position, walks over segments, giving them up
+ * log.c          append, group commit, open and close
  */
 #ifndef LOG_INTERNAL_H
 #define LOG_INTERNAL_H
@@ -123,6 +125,36 @@ int log_segment_end(struct log_segment_file *s, uint32_t unsynced);
 
 /* The names in dir: fills sorted numbers (allocated, the caller frees) and counts spares. */
 int log_directory(struct log *log, uint64_t **number, size_t *n);
+
+/* ---- log.c, log_room.c: all under the lock ---- */
+
+/* The position behind the segment's last record. */
+static inline uint64_t log_tail(const struct log *log, const struct log_segment_file *s)
+{
+	return (s->number << log->shift) + s->end;
+}
+
+/* For a record's header: how far back the log is durable, as seen from a position. */
+static inline uint32_t log_unsynced(const struct log *log, uint64_t position)
+{
+	uint64_t back = (position - log->synced) / LOG_ALIGN;
+
+	return back < UINT32_MAX ? (uint32_t)back : UINT32_MAX;
+}
+
+/* Whether a record of so many bytes has a place in the current segment, for an append with
+ * these flags; and waiting, unless LOG_NOWAIT, until it has. */
+bool log_has_room(const struct log *log, uint64_t need, unsigned int flags);
+int log_make_room(struct log *log, uint64_t need, unsigned int flags);
+
+/* Ends the segment that is appended to; what is written of it stays to be synced. */
+int log_seal_current(struct log *log);
+
+/* log_sync() for one who has the lock, which is given up while the device works. */
+int log_sync_locked(struct log *log, uint64_t position);
+
+/* The log's background task; arg is the log. */
+void log_task(void *arg);
 
 /* ---- log_recover.c ---- */
 
