@@ -8,33 +8,13 @@
  * beside a twin store that sees only those that succeeded.
  */
 #include "../array_engine.h"
-#include "../port_fault.h"
 #include "core_random.h"
-
-#include <setjmp.h>
-
-#include <cmocka.h>
-
-static uint64_t live_before; /* what a test that failed has left behind */
+#include "leak_check.h"
 
 static int set_up(void **state)
 {
-	(void)state;
 	core_random_start();
-	port_fault_set(0, false);
-	live_before = port_fault_live();
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	port_fault_set(0, false);
-	if (port_fault_live() == live_before)
-		return 0;
-	print_error("%llu allocations live on\n",
-		    (unsigned long long)(port_fault_live() - live_before));
-	return -1;
+	return leak_check_set_up(state);
 }
 
 /* ---- a call, and the store that it is made on ---- */
@@ -629,7 +609,7 @@ static void test_failed_writes_leave_no_trace_among_others(void **state)
 	}
 }
 
-#define FAULT_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define FAULT_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, leak_check_tear_down)
 
 int main(void)
 {
@@ -642,8 +622,9 @@ int main(void)
 	size_t i;
 
 	for (i = 0; i < CALLS; i++)
-		tests[4 + i] = (struct CMUnitTest){ calls[i].name, test_call, set_up,
-						    tear_down, (void *)&calls[i] };
+		tests[4 + i] =
+			(struct CMUnitTest){ calls[i].name, test_call, set_up,
+					     leak_check_tear_down, (void *)&calls[i] };
 	printf("# seed 0x%x\n", CORE_SEED);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

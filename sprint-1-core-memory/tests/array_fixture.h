@@ -7,16 +7,11 @@
 #define ARRAY_FIXTURE_H
 
 #include "../array_engine.h"
-#include "../port_fault.h"
 #include "core_random.h"
-
-#include <setjmp.h>
-
-#include <cmocka.h>
+#include "leak_check.h"
 
 static struct kv *store;
 static struct kv_buf got;
-static uint64_t live_before;
 
 static inline void open_store(const char *options)
 {
@@ -28,9 +23,8 @@ static inline void open_store(const char *options)
 
 static inline int set_up(void **state)
 {
-	(void)state;
 	core_random_start();
-	live_before = port_fault_live();
+	leak_check_set_up(state);
 	open_store(NULL);
 	return 0;
 }
@@ -44,15 +38,9 @@ static inline void close_store(void)
 /* Nothing may stay allocated. */
 static inline int tear_down(void **state)
 {
-	uint64_t live;
-
-	(void)state;
 	close_store();
 	kv_buf_free(&got);
-	live = port_fault_live() - live_before;
-	if (live)
-		print_error("%llu allocations live on\n", (unsigned long long)live);
-	return live ? -1 : 0;
+	return leak_check_tear_down(state);
 }
 
 struct stats {

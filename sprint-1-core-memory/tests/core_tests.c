@@ -4,30 +4,14 @@
  */
 #include "../arena.h"
 #include "../dynarray.h"
-#include "../port_fault.h"
 #include "core_random.h"
-
-#include <setjmp.h>
-
-#include <cmocka.h>
+#include "leak_check.h"
 
 /* Each test begins with the same random numbers and ends with nothing allocated. */
 static int set_up(void **state)
 {
-	(void)state;
 	core_random_start();
-	port_fault_set(0, false);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	port_fault_set(0, false);
-	if (port_fault_live())
-		print_error("%llu allocations live on\n",
-			    (unsigned long long)port_fault_live());
-	return port_fault_live() ? -1 : 0;
+	return leak_check_set_up(state);
 }
 
 /* ---- arena ---- */
@@ -316,7 +300,7 @@ static void test_dynarray_out_of_memory_changes_nothing(void **state)
 	dynarray_free(&a);
 }
 
-#define CORE_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define CORE_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, leak_check_tear_down)
 
 int main(void)
 {

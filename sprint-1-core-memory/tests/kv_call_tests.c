@@ -3,29 +3,14 @@
  * kv_call_tests.c - the calls of kv.h: checks of arguments and capabilities, and the
  * plain answers where an engine leaves a call out.
  */
-#include "../port_fault.h"
 #include "kv_probe.h"
-
-static uint64_t live_before; /* a test answers for its own allocations alone */
+#include "leak_check.h"
 
 static int set_up(void **state)
 {
-	(void)state;
-	port_fault_set(0, false);
-	live_before = port_fault_live();
+	leak_check_set_up(state);
 	probe_start(&full_ops);
 	return 0;
-}
-
-static int tear_down(void **state)
-{
-	uint64_t live = port_fault_live() - live_before;
-
-	(void)state;
-	port_fault_set(0, false);
-	if (live)
-		print_error("%llu allocations live on\n", (unsigned long long)live);
-	return live ? -1 : 0;
 }
 
 /* ---- close ---- */
@@ -435,7 +420,7 @@ static void test_plain_answers_of_an_engine_that_leaves_calls_out(void **state)
 	assert_int_equal(probe.calls, 0);
 }
 
-#define KV_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define KV_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, leak_check_tear_down)
 
 int main(void)
 {

@@ -4,12 +4,8 @@
  * up to the engine's open().
  */
 #include "../kv.h"
-#include "../port_fault.h"
 #include "core_random.h"
-
-#include <setjmp.h>
-
-#include <cmocka.h>
+#include "leak_check.h"
 
 #define BYTES(s) kv_slice("" s, sizeof(s) - 1)
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -65,27 +61,11 @@ static const struct kv_ops probe_ops = {
 		assert_int_equal(probe.calls, 0); \
 	} while (0)
 
-static uint64_t live_before; /* a test answers for its own allocations alone */
-
 static int set_up(void **state)
 {
-	(void)state;
 	core_random_start();
-	port_fault_set(0, false);
-	live_before = port_fault_live();
 	memset(&probe, 0, sizeof(probe));
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	uint64_t live = port_fault_live() - live_before;
-
-	(void)state;
-	port_fault_set(0, false);
-	if (live)
-		print_error("%llu allocations live on\n", (unsigned long long)live);
-	return live ? -1 : 0;
+	return leak_check_set_up(state);
 }
 
 /* ---- slices ---- */
@@ -534,7 +514,7 @@ static void test_open_passes_on_the_error_and_its_reason(void **state)
 	assert_int_equal(kv_open(&probe_ops, NULL, "d", NULL, &kv, NULL), -EBUSY);
 }
 
-#define KV_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define KV_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, leak_check_tear_down)
 
 int main(void)
 {

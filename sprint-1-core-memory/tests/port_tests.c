@@ -3,12 +3,8 @@
  * port_tests.c - port.h in userspace: both allocators, locks, atomics, byte order, CRC32C.
  */
 #include "../port_crc32c.h"
-#include "../port_fault.h"
 #include "core_random.h"
-
-#include <setjmp.h>
-
-#include <cmocka.h>
+#include "leak_check.h"
 
 /* The C library's allocator, likewise: tests are linked with the other one. */
 #define port_alloc         memory_alloc
@@ -26,20 +22,8 @@
 /* Each test begins with the same random numbers and ends with nothing allocated. */
 static int set_up(void **state)
 {
-	(void)state;
 	core_random_start();
-	port_fault_set(0, false);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	port_fault_set(0, false);
-	if (port_fault_live())
-		print_error("%llu allocations live on\n",
-			    (unsigned long long)port_fault_live());
-	return port_fault_live() ? -1 : 0;
+	return leak_check_set_up(state);
 }
 
 /* ---- allocators: one contract, two objects ---- */
@@ -388,7 +372,7 @@ static void test_crc32c_notices_any_flipped_bit(void **state)
 	}
 }
 
-#define CORE_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define CORE_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, leak_check_tear_down)
 
 int main(void)
 {

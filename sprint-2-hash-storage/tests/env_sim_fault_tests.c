@@ -494,18 +494,18 @@ static void test_hold_what_was_synced_and_nothing_made_up(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_fail_each_call_of_a_procedure_in_turn),
-		TEST(test_fail_for_good_only_such_calls_on_such_paths),
-		TEST(test_read_and_write_short),
-		TEST(test_forget_what_a_failed_sync_should_have_written),
-		TEST(test_keep_doubt_only_where_nothing_newer_lies),
-		TEST(test_lose_and_misdirect_a_write_without_a_word),
-		TEST(test_flip_bits_at_rest),
-		TEST(test_fill_the_disk_and_free_it),
-		TEST(test_take_stores_to_a_map_for_writes),
-		TEST(test_tear_a_store_within_its_sector),
-		TEST(test_share_memory_between_maps_of_the_same_bytes),
-		TEST(test_hold_what_was_synced_and_nothing_made_up),
+		LEAK_CHECKED(test_fail_each_call_of_a_procedure_in_turn),
+		LEAK_CHECKED(test_fail_for_good_only_such_calls_on_such_paths),
+		LEAK_CHECKED(test_read_and_write_short),
+		LEAK_CHECKED(test_forget_what_a_failed_sync_should_have_written),
+		LEAK_CHECKED(test_keep_doubt_only_where_nothing_newer_lies),
+		LEAK_CHECKED(test_lose_and_misdirect_a_write_without_a_word),
+		LEAK_CHECKED(test_flip_bits_at_rest),
+		LEAK_CHECKED(test_fill_the_disk_and_free_it),
+		LEAK_CHECKED(test_take_stores_to_a_map_for_writes),
+		LEAK_CHECKED(test_tear_a_store_within_its_sector),
+		LEAK_CHECKED(test_share_memory_between_maps_of_the_same_bytes),
+		LEAK_CHECKED(test_hold_what_was_synced_and_nothing_made_up),
 	};
 
 	return cmocka_run_group_tests_name("env_sim_fault", tests, NULL, NULL);

@@ -1,37 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * env_sim_fixture.h - what the simulator's own tests share: files of one letter, and a
- * look at them. Each test must free what it took, also of the engine's allocator.
+ * look at them.
  */
 #ifndef ENV_SIM_FIXTURE_H
 #define ENV_SIM_FIXTURE_H
 
 #include "env_sim.h"
 
-#include "../../sprint-1-core-memory/port_fault.h"
-
-#include <setjmp.h>
-
-#include <cmocka.h>
+#include "../../sprint-1-core-memory/tests/leak_check.h"
 
 enum { RW = ENV_READ | ENV_WRITE, NEW = RW | ENV_CREATE };
-
-static uint64_t live_before; /* allocations, at a test's begin */
-
-static inline int set_up(void **state)
-{
-	(void)state;
-	port_fault_set(0, false);
-	live_before = port_fault_live();
-	return 0;
-}
-
-static inline int tear_down(void **state)
-{
-	(void)state;
-	port_fault_set(0, false);
-	return port_fault_live() == live_before ? 0 : -1;
-}
 
 static inline struct env_sim *new_sim(void)
 {
@@ -107,7 +86,5 @@ static inline struct env_sim *crash(struct env_sim *sim, enum env_sim_loss loss,
 
 	return env_sim_crash(sim, &p, false);
 }
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 #endif /* ENV_SIM_FIXTURE_H */

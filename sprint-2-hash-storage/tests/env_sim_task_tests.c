@@ -204,10 +204,10 @@ static void test_switch_at_calls_when_told_to(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_repeat_a_schedule_by_its_seed),
-		TEST(test_let_time_pass_when_all_wait),
-		TEST(test_wait_for_a_lock_whose_owner_waits),
-		TEST(test_switch_at_calls_when_told_to),
+		LEAK_CHECKED(test_repeat_a_schedule_by_its_seed),
+		LEAK_CHECKED(test_let_time_pass_when_all_wait),
+		LEAK_CHECKED(test_wait_for_a_lock_whose_owner_waits),
+		LEAK_CHECKED(test_switch_at_calls_when_told_to),
 	};
 
 	return cmocka_run_group_tests_name("env_sim_task", tests, NULL, NULL);

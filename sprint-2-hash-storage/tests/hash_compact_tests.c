@@ -114,8 +114,8 @@ static void test_moved_deletes_leave_the_index_behind_their_snapshot(void **stat
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		FIXTURE_TEST(test_compaction_ends_beside_a_writer_who_never_rests),
-		FIXTURE_TEST(test_moved_deletes_leave_the_index_behind_their_snapshot),
+		LEAK_CHECKED(test_compaction_ends_beside_a_writer_who_never_rests),
+		LEAK_CHECKED(test_moved_deletes_leave_the_index_behind_their_snapshot),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -633,15 +633,15 @@ static void test_damaged_segment_does_not_stop_cleaning(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		FIXTURE_TEST(test_undamaged_store_answers_everything),
-		FIXTURE_TEST(test_every_byte_of_a_store_of_sessions),
-		FIXTURE_TEST(test_every_byte_where_the_whole_log_is_replayed),
-		FIXTURE_TEST(test_every_byte_of_a_cleaned_store),
-		FIXTURE_TEST(test_every_byte_where_a_cleaned_log_is_replayed),
-		FIXTURE_TEST(test_every_byte_of_a_log_without_checkpoint),
-		FIXTURE_TEST(test_bytes_of_full_segments),
-		FIXTURE_TEST(test_damaged_segment_does_not_stop_cleaning),
-		FIXTURE_TEST(test_torture),
+		LEAK_CHECKED(test_undamaged_store_answers_everything),
+		LEAK_CHECKED(test_every_byte_of_a_store_of_sessions),
+		LEAK_CHECKED(test_every_byte_where_the_whole_log_is_replayed),
+		LEAK_CHECKED(test_every_byte_of_a_cleaned_store),
+		LEAK_CHECKED(test_every_byte_where_a_cleaned_log_is_replayed),
+		LEAK_CHECKED(test_every_byte_of_a_log_without_checkpoint),
+		LEAK_CHECKED(test_bytes_of_full_segments),
+		LEAK_CHECKED(test_damaged_segment_does_not_stop_cleaning),
+		LEAK_CHECKED(test_torture),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

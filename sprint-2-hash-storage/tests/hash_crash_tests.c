@@ -7,18 +7,13 @@
  * KV_TORTURE=seconds goes on with other seeds, and looks at more disks of each. Under
  * sanitizers and Valgrind fewer positions are looked at.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <time.h>
-
-#include <cmocka.h>
-
 #include "../../harness/tests/test_scale.h"
-#include "../../sprint-1-core-memory/port_fault.h"
 #include "../../sprint-1-core-memory/tests/kv_history.h"
+#include "../../sprint-1-core-memory/tests/leak_check.h"
 #include "../hash_engine.h"
 #include "kv_crash.h"
+
+#include <time.h>
 
 #define SMALL "segment_bytes=64k,leaf=16,checkpoint_bytes=60k,clean_percent=10"
 
@@ -249,30 +244,13 @@ static void test_torture(void **state)
 	}
 }
 
-static uint64_t live_before;
-
-static int set_up(void **state)
-{
-	(void)state;
-	live_before = port_fault_live();
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	return port_fault_live() == live_before ? 0 : -1;
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_survive_every_crash),
-		TEST(test_survive_crashes_after_a_failed_call),
-		TEST(test_repeat_a_history_by_its_seed),
-		TEST(test_torture),
+		LEAK_CHECKED(test_survive_every_crash),
+		LEAK_CHECKED(test_survive_crashes_after_a_failed_call),
+		LEAK_CHECKED(test_repeat_a_history_by_its_seed),
+		LEAK_CHECKED(test_torture),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

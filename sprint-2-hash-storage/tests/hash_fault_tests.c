@@ -699,12 +699,12 @@ static void test_call_without_memory_changes_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		FIXTURE_TEST(test_failed_sync_stops_all_promises),
-		FIXTURE_TEST(test_failed_sync_of_a_group_is_told_to_later_writes),
-		FIXTURE_TEST(test_call_without_memory_changes_nothing),
-		FIXTURE_TEST(test_each_allocation_fails),
-		FIXTURE_TEST(test_each_call_fails_once),
-		FIXTURE_TEST(test_each_call_fails_for_good),
+		LEAK_CHECKED(test_failed_sync_stops_all_promises),
+		LEAK_CHECKED(test_failed_sync_of_a_group_is_told_to_later_writes),
+		LEAK_CHECKED(test_call_without_memory_changes_nothing),
+		LEAK_CHECKED(test_each_allocation_fails),
+		LEAK_CHECKED(test_each_call_fails_once),
+		LEAK_CHECKED(test_each_call_fails_for_good),
 	};
 
 	/* A call that never ends ends the program: a hang is a failure. */

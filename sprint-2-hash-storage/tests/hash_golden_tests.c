@@ -499,12 +499,12 @@ static int drop_scratch(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		FIXTURE_TEST(test_engine_writes_these_bytes),
-		FIXTURE_TEST(test_closed_store_opens),
-		FIXTURE_TEST(test_closed_store_opens_without_its_index),
-		FIXTURE_TEST(test_killed_store_opens_without_its_torn_tail),
-		FIXTURE_TEST(test_newer_formats_and_unknown_flags_are_refused),
-		FIXTURE_TEST(test_newer_index_is_not_used),
+		LEAK_CHECKED(test_engine_writes_these_bytes),
+		LEAK_CHECKED(test_closed_store_opens),
+		LEAK_CHECKED(test_closed_store_opens_without_its_index),
+		LEAK_CHECKED(test_killed_store_opens_without_its_torn_tail),
+		LEAK_CHECKED(test_newer_formats_and_unknown_flags_are_refused),
+		LEAK_CHECKED(test_newer_index_is_not_used),
 	};
 
 	return cmocka_run_group_tests(tests, make_scratch, drop_scratch);

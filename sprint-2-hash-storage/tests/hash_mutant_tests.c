@@ -9,14 +9,9 @@
  *
  * Under sanitizers and Valgrind one mistake in eight is made.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
 
 #include "../../harness/tests/test_scale.h"
-#include "../../sprint-1-core-memory/port_fault.h"
+#include "../../sprint-1-core-memory/tests/leak_check.h"
 #include "../hash_store.h"
 #include "../log_internal.h"
 #include "env_liar.h"
@@ -413,29 +408,12 @@ static void test_pass_without_mistakes(void **state)
 		fail_msg("%s", t.r.failed);
 }
 
-static uint64_t live_before;
-
-static int set_up(void **state)
-{
-	(void)state;
-	live_before = port_fault_live();
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	return port_fault_live() == live_before ? 0 : -1;
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_pass_without_mistakes),
-		TEST(test_catch_each_lie_about_the_device),
-		TEST(test_catch_each_mistake_of_the_engine),
+		LEAK_CHECKED(test_pass_without_mistakes),
+		LEAK_CHECKED(test_catch_each_lie_about_the_device),
+		LEAK_CHECKED(test_catch_each_mistake_of_the_engine),
 	};
 
 	(void)unsetenv("KV_CRASH"); /* a replay is of another program's variants */

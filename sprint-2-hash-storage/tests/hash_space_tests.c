@@ -573,20 +573,20 @@ static void test_index_takes_24_bytes_a_key_at_most(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		FIXTURE_TEST(test_full_disk_reads_deletes_and_resumes),
-		FIXTURE_TEST(test_full_disk_is_emptied_and_filled_again),
-		FIXTURE_TEST(test_full_disk_takes_deletes_again_and_again),
-		FIXTURE_TEST(test_overwriting_goes_on_where_the_disk_is_nearly_full),
-		FIXTURE_TEST(test_full_disk_opens_again),
-		FIXTURE_TEST(test_space_that_others_free_is_found),
-		FIXTURE_TEST(test_space_is_bounded_under_endless_overwriting),
-		FIXTURE_TEST(test_writers_wait_where_cleaning_falls_behind),
-		FIXTURE_TEST(test_space_comes_back_after_delete_all),
-		FIXTURE_TEST(test_compact_leaves_a_tenth_dead_at_most),
-		FIXTURE_TEST(test_compact_ends_where_records_do_not_fill_segments),
-		FIXTURE_TEST(test_space_comes_back_when_a_snapshot_goes),
-		FIXTURE_TEST(test_deletes_do_not_pile_up_behind_what_lives),
-		FIXTURE_TEST(test_index_takes_24_bytes_a_key_at_most),
+		LEAK_CHECKED(test_full_disk_reads_deletes_and_resumes),
+		LEAK_CHECKED(test_full_disk_is_emptied_and_filled_again),
+		LEAK_CHECKED(test_full_disk_takes_deletes_again_and_again),
+		LEAK_CHECKED(test_overwriting_goes_on_where_the_disk_is_nearly_full),
+		LEAK_CHECKED(test_full_disk_opens_again),
+		LEAK_CHECKED(test_space_that_others_free_is_found),
+		LEAK_CHECKED(test_space_is_bounded_under_endless_overwriting),
+		LEAK_CHECKED(test_writers_wait_where_cleaning_falls_behind),
+		LEAK_CHECKED(test_space_comes_back_after_delete_all),
+		LEAK_CHECKED(test_compact_leaves_a_tenth_dead_at_most),
+		LEAK_CHECKED(test_compact_ends_where_records_do_not_fill_segments),
+		LEAK_CHECKED(test_space_comes_back_when_a_snapshot_goes),
+		LEAK_CHECKED(test_deletes_do_not_pile_up_behind_what_lives),
+		LEAK_CHECKED(test_index_takes_24_bytes_a_key_at_most),
 	};
 
 	/* A call that never ends ends the program: a hang is a failure. */

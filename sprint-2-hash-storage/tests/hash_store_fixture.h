@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * hash_store_fixture.h - what tests of the hash engine on the simulated disk share: keys
- * and values that can be told from their number and version, a look at the whole store,
- * and the count of what a test must have given back.
+ * and values that can be told from their number and version, and a look at the whole store.
  *
  * A version is how often a key was written; its value is made from both, so a value of
  * another key or of an older version is noticed. Version 0 is a key that is not there.
@@ -10,39 +9,11 @@
 #ifndef HASH_STORE_FIXTURE_H
 #define HASH_STORE_FIXTURE_H
 
-#include "../../sprint-1-core-memory/port_fault.h"
+#include "../../sprint-1-core-memory/tests/leak_check.h"
 #include "../hash_engine.h"
 #include "env_sim.h"
 
-#include <setjmp.h>
-
-#include <cmocka.h>
-
 enum { FIXTURE_KEY = 16, FIXTURE_VALUE = 4096 };
-
-static uint64_t fixture_live; /* allocations at a test's begin */
-
-static inline int fixture_set_up(void **state)
-{
-	(void)state;
-	port_fault_set(0, false);
-	fixture_live = port_fault_live();
-	return 0;
-}
-
-static inline int fixture_tear_down(void **state)
-{
-	(void)state;
-	port_fault_set(0, false);
-	if (port_fault_live() == fixture_live)
-		return 0;
-	print_error("%llu allocations live on\n",
-		    (unsigned long long)(port_fault_live() - fixture_live));
-	return -1;
-}
-
-#define FIXTURE_TEST(name) \
-	cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
 
 /* 0: the quick form. */
 static inline unsigned int fixture_torture_seconds(void)

@@ -8,31 +8,15 @@
 #ifndef HASH_TABLE_EACH_H
 #define HASH_TABLE_EACH_H
 
-#include "../../sprint-1-core-memory/port_fault.h"
 #include "../../sprint-1-core-memory/tests/core_random.h"
+#include "../../sprint-1-core-memory/tests/leak_check.h"
 #include "../hash_table.h"
-
-#include <setjmp.h>
-
-#include <cmocka.h>
-
-static uint64_t live_before;
 
 /* Each test begins with the same random numbers and leaves nothing allocated. */
 static int set_up(void **state)
 {
-	(void)state;
 	core_random_start();
-	port_fault_set(0, false);
-	live_before = port_fault_live();
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	port_fault_set(0, false);
-	return port_fault_live() == live_before ? 0 : -1;
+	return leak_check_set_up(state);
 }
 
 static inline struct hash_table *create(const struct hash_table_ops *ops,
@@ -47,9 +31,9 @@ static inline struct hash_table *create(const struct hash_table_ops *ops,
 	return t;
 }
 
-#define WITH(label, test, ops)                                           \
-	{                                                                \
-		label ": " #test, test, set_up, tear_down, (void *)&ops, \
+#define WITH(label, test, ops)                                                      \
+	{                                                                           \
+		label ": " #test, test, set_up, leak_check_tear_down, (void *)&ops, \
 	}
 #define EACH(test)                                               \
 	WITH("chaining", test, hash_table_chaining),             \
