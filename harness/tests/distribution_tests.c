@@ -13,9 +13,9 @@
 
 #include <math.h>
 
+#include "../../sprint-1-core-memory/tests/test_scale.h"
 #include "../workload/record.h"
 #include "../workload/stream.h"
-#include "test_scale.h"
 
 enum { SEED = 20100611, N = 1000 };
 

@@ -13,11 +13,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../sprint-1-core-memory/tests/test_scale.h"
 #include "../measure/clock.h"
 #include "../measure/histogram.h"
 #include "../measure/series.h"
 #include "../workload/generator.h"
-#include "test_scale.h"
 
 enum { SEED = 20260117 };
 

@@ -10,9 +10,9 @@
 #include "../../sprint-1-core-memory/port_fault.h"
 #include "../../sprint-1-core-memory/tests/kv_conformance.h"
 #include "../../sprint-1-core-memory/tests/kv_history.h"
+#include "../../sprint-1-core-memory/tests/test_scale.h"
 #include "../engine_label.h"
 #include "../plan.h"
-#include "test_scale.h"
 
 /* No target here sets kv_target.lenient: every adapter keeps the whole of kv.h within its
  * capabilities and limits. */

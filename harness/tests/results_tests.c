@@ -12,9 +12,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "../../sprint-1-core-memory/tests/test_scale.h"
 #include "../results/results.h"
 #include "../workload/generator.h"
-#include "test_scale.h"
 
 enum { SEED = 20260118, SAMPLES = 20 };
 

@@ -1,15 +1,21 @@
 #!/bin/sh
-# directions.sh - sprint N includes of sprints before it only; engines include nothing of
-# the harness. Tests and benches may. What counts is what the compiler opened (gcc -MM).
+# directions.sh - sprint N, its tests and its benches include of sprints before it only;
+# engines and their tests include nothing of the harness, which benches may. What counts is
+# what the compiler opened (gcc -MM).
 set -u
 bad=0
-for c in $(git ls-files 'sprint-*/*.c' | grep -v '/tests/\|/bench/\|/kernel/\|/exercises/'); do
+for c in $(git ls-files 'sprint-*/*.c' | grep -v '/kernel/\|/exercises/'); do
 	n=$(echo "$c" | sed 's/^sprint-\([0-9]\).*/\1/')
-	for h in $(gcc -std=gnu11 -D_GNU_SOURCE -MM "$c" | tr -d '\\' | tr ' ' '\n' | grep '\.h$'); do
+	opened=$(gcc -std=gnu11 -D_GNU_SOURCE -MM "$c") || bad=1
+	for h in $(echo "$opened" | tr -d '\\' | tr ' ' '\n' | grep '\.[ch]$'); do
 		real=$(realpath --relative-to=. "$h")
-		case $real in
-		harness/*) echo "$c includes $real: engines know no harness" && bad=1 ;;
-		sprint-*)
+		case $c:$real in
+		*/bench/*:harness/*) ;;
+		*:harness/*)
+			echo "$c includes $real: engines and their tests know no harness"
+			bad=1
+			;;
+		*:sprint-*)
 			m=$(echo "$real" | sed 's/^sprint-\([0-9]\).*/\1/')
 			[ "$m" -gt "$n" ] && echo "$c includes $real: of a later sprint" && bad=1
 			;;

@@ -10,7 +10,7 @@
  * The same is done with a checkpoint that this open cannot use (another collision
  * strategy): then the whole log is read, and what is damaged in it must be noticed there.
  */
-#include "../../harness/tests/test_scale.h"
+#include "../../sprint-1-core-memory/tests/test_scale.h"
 #include "hash_store_fixture.h"
 
 #include <time.h>

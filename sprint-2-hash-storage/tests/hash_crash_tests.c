@@ -7,9 +7,9 @@
  * KV_TORTURE=seconds goes on with other seeds, and looks at more disks of each. Under
  * sanitizers and Valgrind fewer positions are looked at.
  */
-#include "../../harness/tests/test_scale.h"
 #include "../../sprint-1-core-memory/tests/kv_history.h"
 #include "../../sprint-1-core-memory/tests/leak_check.h"
+#include "../../sprint-1-core-memory/tests/test_scale.h"
 #include "../hash_engine.h"
 #include "kv_crash.h"
 

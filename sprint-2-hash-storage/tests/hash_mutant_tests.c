@@ -10,8 +10,8 @@
  * Under sanitizers and Valgrind one mistake in eight is made.
  */
 
-#include "../../harness/tests/test_scale.h"
 #include "../../sprint-1-core-memory/tests/leak_check.h"
+#include "../../sprint-1-core-memory/tests/test_scale.h"
 #include "../hash_store.h"
 #include "../log_internal.h"
 #include "env_liar.h"

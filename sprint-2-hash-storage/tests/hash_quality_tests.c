@@ -13,8 +13,8 @@
 
 #include <cmocka.h>
 
-#include "../../harness/tests/test_scale.h"
 #include "../../sprint-1-core-memory/tests/core_random.h"
+#include "../../sprint-1-core-memory/tests/test_scale.h"
 #include "../hash_function.h"
 
 #define LIMIT_SIGMA 4.5

@@ -3,7 +3,7 @@
  * log_fuzz_tests.c - the fuzz target without a fuzzer: good inputs, and thousands that are
  * a few random changes away from them. `make fuzz` goes further, led by coverage.
  */
-#include "../../harness/tests/test_scale.h"
+#include "../../sprint-1-core-memory/tests/test_scale.h"
 #include "log_fuzz.h"
 
 #include "../../sprint-1-core-memory/port_fault.h"

@@ -3,7 +3,7 @@
  * log_recovery_tests.c - what opening makes of a log on disk: torn tails are cut and
  * counted, corruption of what was durable is refused, every crash leaves a prefix.
  */
-#include "../../harness/tests/test_scale.h"
+#include "../../sprint-1-core-memory/tests/test_scale.h"
 #include "log_fixture.h"
 
 /* ---- where replay begins ---- */

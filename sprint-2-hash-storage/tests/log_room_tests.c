@@ -3,7 +3,7 @@
  * log_room_tests.c - appends that must wait or find the disk full, the reserve for those
  * who make room, group commit, and the latch after a failure.
  */
-#include "../../harness/tests/test_scale.h"
+#include "../../sprint-1-core-memory/tests/test_scale.h"
 #include "log_fixture.h"
 
 static const struct env_sim_config sim_mapped = { .seed = 1 };
