@@ -6,6 +6,8 @@
 
 #include <getopt.h>
 
+#include "../sprint-1-core-memory/name_distance.h"
+
 enum { OPTIONS_MAX = 48, FIRST_LONG = 256 };
 
 void cli_complain(const char *fmt, ...)
@@ -109,36 +111,13 @@ int cli_real(const char *s, double *out)
 
 /* ---- names ---- */
 
-static size_t distance(const char *a, const char *b)
-{
-	size_t row[64], m = strlen(b), i, j;
-
-	if (m >= 64)
-		return SIZE_MAX;
-	for (j = 0; j <= m; j++)
-		row[j] = j;
-	for (i = 1; a[i - 1]; i++) {
-		size_t diagonal = row[0];
-
-		row[0] = i;
-		for (j = 1; j <= m; j++) {
-			size_t best = diagonal + (a[i - 1] != b[j - 1]);
-
-			diagonal = row[j];
-			best = best > row[j] + 1 ? row[j] + 1 : best;
-			row[j] = best > row[j - 1] + 1 ? row[j - 1] + 1 : best;
-		}
-	}
-	return row[m];
-}
-
 const char *cli_nearest(const char *s, const char *(*candidate)(size_t i))
 {
 	const char *nearest = NULL, *c;
 	size_t best = SIZE_MAX, i;
 
 	for (i = 0; (c = candidate(i)); i++) {
-		size_t d = distance(s, c);
+		size_t d = name_distance(s, strlen(s), c);
 
 		if (d < best) {
 			best = d;

@@ -4,6 +4,7 @@
  * checks, the plain answer to calls that an engine leaves out, slices and buffers.
  */
 #include "kv.h"
+#include "name_distance.h"
 
 /* ---- errors ---- */
 
@@ -89,34 +90,6 @@ void kv_buf_free(struct kv_buf *b)
 
 enum { OPTS_MAX = 64 };
 
-/* Edit distance, for "did you mean": names are short, so two rows on the stack do. */
-static size_t edit_distance(const char *a, size_t a_len, const char *b)
-{
-	unsigned char row[64];
-	size_t b_len = strlen(b), i, j;
-
-	if (a_len >= sizeof(row) || b_len >= sizeof(row))
-		return sizeof(row);
-	for (j = 0; j <= b_len; j++)
-		row[j] = (unsigned char)j;
-	for (i = 1; i <= a_len; i++) {
-		size_t diagonal = row[0];
-
-		row[0] = (unsigned char)i;
-		for (j = 1; j <= b_len; j++) {
-			size_t best = diagonal + (a[i - 1] != b[j - 1]);
-
-			diagonal = row[j];
-			if (best > diagonal + 1)
-				best = diagonal + 1;
-			if (best > row[j - 1] + 1u)
-				best = row[j - 1] + 1u;
-			row[j] = (unsigned char)best;
-		}
-	}
-	return row[b_len];
-}
-
 static const struct kv_opt *option_find(const struct kv_opt *opts, const char *name,
 					size_t len)
 {
@@ -132,7 +105,7 @@ static const char *option_nearest(const struct kv_opt *opts, const char *name, s
 	size_t best = SIZE_MAX;
 
 	for (; opts->name; opts++) {
-		size_t d = edit_distance(name, len, opts->name);
+		size_t d = name_distance(name, len, opts->name);
 
 		if (d < best) {
 			best = d;

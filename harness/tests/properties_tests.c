@@ -678,21 +678,6 @@ static void test_implied_insert_count_follows_later_changes(void **state)
 	assert_int_equal(w.insert_count, 5);
 }
 
-static void test_name_distance(void **state)
-{
-	char long_name[200];
-
-	(void)state;
-	assert_int_equal(ycsb_name_distance("", ""), 0);
-	assert_int_equal(ycsb_name_distance("abc", ""), 3);
-	assert_int_equal(ycsb_name_distance("", "abc"), 3);
-	assert_int_equal(ycsb_name_distance("kitten", "sitting"), 3);
-	assert_int_equal(ycsb_name_distance("scan", "sacn"), 2);
-	memset(long_name, 'x', sizeof(long_name));
-	long_name[199] = '\0';
-	assert_int_equal(ycsb_name_distance(long_name, "table"), 199);
-}
-
 static int no_memory_is_left(void **state)
 {
 	(void)state;
@@ -759,7 +744,6 @@ int main(void)
 		cmocka_unit_test(test_values_out_of_range),
 		cmocka_unit_test(test_last_check_finds_contradictions),
 		cmocka_unit_test(test_implied_insert_count_follows_later_changes),
-		cmocka_unit_test(test_name_distance),
 		cmocka_unit_test(test_name_is_a_preset_before_it_is_a_file),
 	};
 

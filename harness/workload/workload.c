@@ -6,6 +6,7 @@
 
 #include <unistd.h>
 
+#include "../../sprint-1-core-memory/name_distance.h"
 #include "properties.h"
 #include "ycsb_property.h"
 
@@ -98,7 +99,7 @@ int workload_preset(const char *name, struct workload *w, struct kv_msg *why)
 	size_t n = 0;
 
 	for (i = 0; i < PRESETS; i++) {
-		size_t d = ycsb_name_distance(name, presets[i].name);
+		size_t d = name_distance(name, strlen(name), presets[i].name);
 
 		if (!d)
 			return preset_set(&presets[i], w, why);

@@ -14,6 +14,8 @@
 #include <math.h>
 #include <strings.h>
 
+#include "../../sprint-1-core-memory/name_distance.h"
+
 enum property_kind {
 	U64,
 	U32,
@@ -419,32 +421,6 @@ _Static_assert(sizeof(enum length_distribution) == sizeof(unsigned int), "these 
 
 /* ---- names ---- */
 
-size_t ycsb_name_distance(const char *a, const char *b)
-{
-	size_t row[64], m = strlen(b), i, j;
-
-	if (m >= sizeof(row) / sizeof(row[0]))
-		return SIZE_MAX;
-	for (j = 0; j <= m; j++)
-		row[j] = j;
-	for (i = 1; a[i - 1]; i++) {
-		size_t diagonal = row[0];
-
-		row[0] = i;
-		for (j = 1; j <= m; j++) {
-			size_t best = diagonal + (a[i - 1] != b[j - 1]);
-
-			diagonal = row[j];
-			if (best > row[j] + 1)
-				best = row[j] + 1;
-			if (best > row[j - 1] + 1)
-				best = row[j - 1] + 1;
-			row[j] = best;
-		}
-	}
-	return row[m];
-}
-
 static bool is_named(const struct property *p, const char *name)
 {
 	if (p->kind == FAMILY)
@@ -463,7 +439,7 @@ int ycsb_property_set(struct workload *w, const char *name, const char *value,
 
 		if (is_named(p, name))
 			return set(w, p, value, why);
-		d = ycsb_name_distance(name, p->p.name);
+		d = name_distance(name, strlen(name), p->p.name);
 		if (d < best) {
 			best = d;
 			nearest = p;

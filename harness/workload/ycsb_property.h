@@ -17,7 +17,4 @@ int ycsb_property_set(struct workload *w, const char *name, const char *value,
 bool ycsb_property_get(const struct workload *w, size_t i, const char **name, char *text,
 		       size_t n);
 
-/* The least number of letters to insert, delete or replace that makes one name the other. */
-size_t ycsb_name_distance(const char *a, const char *b);
-
 #endif /* YCSB_PROPERTY_H */

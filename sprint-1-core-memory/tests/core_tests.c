@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0 */
 /*
- * core_tests.c - the arena and the dynamic array.
+ * core_tests.c - the arena, the dynamic array, and the distance of names.
  */
 #include "../arena.h"
 #include "../dynarray.h"
+#include "../name_distance.h"
 #include "core_random.h"
 #include "leak_check.h"
 
@@ -300,6 +301,72 @@ static void test_dynarray_out_of_memory_changes_nothing(void **state)
 	dynarray_free(&a);
 }
 
+/* ---- distance of names ---- */
+
+static size_t distance(const char *a, const char *b)
+{
+	return name_distance(a, strlen(a), b);
+}
+
+static void test_name_distance_of_known_pairs(void **state)
+{
+	(void)state;
+	assert_int_equal(distance("", ""), 0);
+	assert_int_equal(distance("abc", ""), 3);
+	assert_int_equal(distance("", "abc"), 3);
+	assert_int_equal(distance("abc", "abc"), 0);
+	assert_int_equal(distance("kitten", "sitting"), 3);
+	assert_int_equal(distance("scan", "sacn"), 2);
+	assert_int_equal(distance("flaw", "lawn"), 2);
+	assert_int_equal(name_distance("cache=1", 5, "cache"), 0);
+}
+
+/* The definition itself, by which the table is checked. */
+static size_t distance_by_trying_all(const char *a, size_t m, const char *b, size_t n)
+{
+	size_t replaced, deleted, inserted, best;
+
+	if (!m || !n)
+		return m + n;
+	replaced = distance_by_trying_all(a + 1, m - 1, b + 1, n - 1) + (*a != *b);
+	deleted = distance_by_trying_all(a + 1, m - 1, b, n) + 1;
+	inserted = distance_by_trying_all(a, m, b + 1, n - 1) + 1;
+	best = deleted < inserted ? deleted : inserted;
+	return replaced < best ? replaced : best;
+}
+
+static void test_name_distance_is_the_least_of_all_ways(void **state)
+{
+	unsigned int round, i;
+
+	(void)state;
+	for (round = 0; round < 500; round++) {
+		size_t m = core_random_below(6), n = core_random_below(6);
+		char a[8] = "", b[8] = "";
+
+		for (i = 0; i < m; i++)
+			a[i] = (char)('a' + core_random_below(3));
+		for (i = 0; i < n; i++)
+			b[i] = (char)('a' + core_random_below(3));
+		assert_int_equal(distance(a, b), distance_by_trying_all(a, m, b, n));
+	}
+}
+
+static void test_name_distance_of_long_names(void **state)
+{
+	char known[NAME_DISTANCE_MAX + 1], name[200];
+
+	(void)state;
+	memset(name, 'x', sizeof(name));
+	memset(known, 'x', sizeof(known));
+	known[NAME_DISTANCE_MAX] = '\0';
+	assert_true(name_distance(name, sizeof(name), known) == SIZE_MAX);
+	known[NAME_DISTANCE_MAX - 1] = '\0';
+	assert_int_equal(name_distance(name, sizeof(name), known),
+			 sizeof(name) - (NAME_DISTANCE_MAX - 1));
+	assert_int_equal(name_distance(name, sizeof(name), "table"), sizeof(name));
+}
+
 #define CORE_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, leak_check_tear_down)
 
 int main(void)
@@ -317,6 +384,9 @@ int main(void)
 		CORE_TEST(test_dynarray_growth_copies_at_most_three_items_a_push),
 		CORE_TEST(test_dynarray_reserve_is_exact_and_never_shrinks),
 		CORE_TEST(test_dynarray_out_of_memory_changes_nothing),
+		CORE_TEST(test_name_distance_of_known_pairs),
+		CORE_TEST(test_name_distance_is_the_least_of_all_ways),
+		CORE_TEST(test_name_distance_of_long_names),
 	};
 
 	printf("# seed 0x%x\n", CORE_SEED);
