@@ -7,37 +7,12 @@
  * the whole store. The file becomes INDEX by a rename, after the log is durable up to the
  * last address that it can hold.
  *
- * INDEX, little-endian:
- *
- *   0    8  "KVHASHIX"         40  8  segments in the list
- *   8    2  major, 10 2 minor  48  8  entries, about
- *   12   4  leaf entries       56  8  keys, about
- *   16   8  store id           64  8  live bytes, about
- *   24   8  position           72  4  collision strategy
- *   32   8  segment bytes      76  48 zero
- *                              124 4  CRC32C of bytes 0..123
- *   128     the list: number, live bytes, bytes of deletes (8 each), ascending; CRC32C (4),
- *           zero (4)
- *           blocks: entries in it (4), number of the block (4), CRC32C of these and of
- *           the entries (4), zero (4); then entries: hash, address (8 each)
- *           the last block has no entries
- *
- * The hashes are what the strategy's next() gives, so another strategy, or another leaf
- * size, can't use them: then the log is replayed from its beginning.
+ * Its bytes: hash_format.h. The hashes are what the strategy's next() gives, so another
+ * strategy, or another leaf size, can't use them: then the log is replayed from its
+ * beginning.
  */
+#include "hash_format.h"
 #include "hash_store.h"
-
-enum {
-	HEADER_BYTES = 128,
-	BLOCK_HEADER_BYTES = 16,
-	ENTRY_BYTES = 16,
-	SEGMENT_BYTES = 24,
-	BLOCK_MAX = 1 << 20, /* entries; a leaf has fewer */
-	MAJOR = 1,
-	MINOR = 0,
-};
-
-static const char magic[8] = "KVHASHIX";
 
 /* ---- writing ---- */
 
@@ -71,7 +46,7 @@ static int add_pair(struct kv_buf *b, uint64_t x, uint64_t y)
 static int add_segment(void *arg, const struct log_segment *seg)
 {
 	struct writer *w = arg;
-	uint8_t one[SEGMENT_BYTES];
+	uint8_t one[HASH_INDEX_SEGMENT_BYTES];
 
 	w->segments++;
 	port_put_le64(one, seg->number);
@@ -99,27 +74,22 @@ static int write_list(struct writer *w)
 	return error ? error : write_out(w);
 }
 
-static uint32_t block_crc(const uint8_t *block, size_t entries)
-{
-	return port_crc32c(port_crc32c(0, block, 8), block + BLOCK_HEADER_BYTES,
-			   entries * ENTRY_BYTES);
-}
-
 static int begin_block(struct writer *w)
 {
-	static const uint8_t zero[BLOCK_HEADER_BYTES];
+	static const uint8_t zero[HASH_INDEX_BLOCK_HEADER_BYTES];
 
 	return kv_buf_set(&w->out, zero, sizeof(zero));
 }
 
 static int end_block(struct writer *w)
 {
-	size_t entries = (w->out.len - BLOCK_HEADER_BYTES) / ENTRY_BYTES;
+	size_t entries =
+		(w->out.len - HASH_INDEX_BLOCK_HEADER_BYTES) / HASH_INDEX_ENTRY_BYTES;
 	uint8_t *p = w->out.data;
 
 	port_put_le32(p, (uint32_t)entries);
 	port_put_le32(p + 4, w->block++);
-	port_put_le32(p + 8, block_crc(p, entries));
+	port_put_le32(p + 8, hash_index_block_crc(p, entries));
 	return write_out(w);
 }
 
@@ -131,13 +101,13 @@ static int write_entries(struct writer *w)
 
 	while (!error && prefix < 1u << HASH_PREFIX_BITS) {
 		error = hash_index_walk_leaf(w->s->index, &prefix, add_entry, w);
-		if (!error && w->out.len >= BLOCK_MAX / 2) {
+		if (!error && w->out.len >= HASH_INDEX_BLOCK_MAX / 2) {
 			error = end_block(w);
 			if (!error)
 				error = begin_block(w);
 		}
 	}
-	if (!error && w->out.len > BLOCK_HEADER_BYTES)
+	if (!error && w->out.len > HASH_INDEX_BLOCK_HEADER_BYTES)
 		error = end_block(w);
 	if (!error)
 		error = begin_block(w);
@@ -147,32 +117,30 @@ static int write_entries(struct writer *w)
 static int write_header(struct writer *w, uint64_t position)
 {
 	struct hash_store *s = w->s;
+	struct hash_index_header h = {
+		.major = HASH_INDEX_MAJOR,
+		.minor = HASH_INDEX_MINOR,
+		.leaf = (uint32_t)s->option[HASH_LEAF],
+		.table = (uint32_t)s->option[HASH_TABLE],
+		.store_id = s->id,
+		.position = position,
+		.segment_bytes = s->option[HASH_SEGMENT_BYTES],
+		.segments = w->segments,
+	};
+	uint8_t header[HASH_INDEX_HEADER_BYTES];
 	struct hash_index_stats ix;
-	uint8_t h[HEADER_BYTES] = { 0 };
-	int64_t keys = 0, live = 0;
 	unsigned int i;
 
 	hash_index_stats(s->index, &ix);
+	h.entries = ix.entries;
 	for (i = 0; i < HASH_SHARDS; i++) {
 		hash_index_lock(s->index, i);
-		keys += s->count[i].keys;
-		live += s->count[i].live_bytes;
+		h.keys += (uint64_t)s->count[i].keys;
+		h.live_bytes += (uint64_t)s->count[i].live_bytes;
 		hash_index_unlock(s->index, i);
 	}
-	memcpy(h, magic, sizeof(magic));
-	port_put_le16(h + 8, MAJOR);
-	port_put_le16(h + 10, MINOR);
-	port_put_le32(h + 12, (uint32_t)s->option[HASH_LEAF]);
-	port_put_le64(h + 16, s->id);
-	port_put_le64(h + 24, position);
-	port_put_le64(h + 32, s->option[HASH_SEGMENT_BYTES]);
-	port_put_le64(h + 40, w->segments);
-	port_put_le64(h + 48, ix.entries);
-	port_put_le64(h + 56, (uint64_t)keys);
-	port_put_le64(h + 64, (uint64_t)live);
-	port_put_le32(h + 72, (uint32_t)s->option[HASH_TABLE]);
-	port_put_le32(h + 124, port_crc32c(0, h, 124));
-	return file_write(w->f, 0, h, sizeof(h));
+	hash_index_header_encode(&h, header);
+	return file_write(w->f, 0, header, sizeof(header));
 }
 
 static int write_file(struct writer *w, uint64_t position)
@@ -192,7 +160,7 @@ static int write_file(struct writer *w, uint64_t position)
 int hash_checkpoint_write(struct hash_store *s)
 {
 	struct env *env = s->base.env;
-	struct writer w = { .s = s, .offset = HEADER_BYTES };
+	struct writer w = { .s = s, .offset = HASH_INDEX_HEADER_BYTES };
 	char path[ENV_PATH_MAX], temporary[ENV_PATH_MAX];
 	uint64_t position = log_end(s->log);
 	int error;
@@ -233,7 +201,7 @@ struct hash_checkpoint_reader {
 	struct hash_store *s;
 	struct file *f;
 	char path[ENV_PATH_MAX];
-	uint64_t offset;
+	uint64_t offset, size; /* of the file; counts are held against it */
 	struct kv_buf in;
 };
 
@@ -242,13 +210,17 @@ static int damaged(struct hash_checkpoint_reader *r, const char *what, struct kv
 	return kv_fail(why, -ENOENT, "%s: %s; the log was read instead", r->path, what);
 }
 
-/* len bytes at the reader's offset; a short file is a damaged one. */
+/* len bytes at the reader's offset; a short file is a damaged one, and is not given memory
+ * for what it has not. */
 static int read_next(struct hash_checkpoint_reader *r, size_t len, size_t at,
 		     struct kv_msg *why)
 {
 	size_t got = 0;
-	int error = kv_buf_reserve(&r->in, at + len);
+	int error;
 
+	if (len > r->size - r->offset)
+		return damaged(r, "ends too early", why);
+	error = kv_buf_reserve(&r->in, at + len);
 	if (!error)
 		error = file_read(r->f, r->offset, (uint8_t *)r->in.data + at, len, &got);
 	if (error == -ENOMEM)
@@ -265,29 +237,25 @@ static int read_header(struct hash_checkpoint_reader *r, struct hash_checkpoint 
 		       struct kv_msg *why)
 {
 	const struct hash_store *s = r->s;
-	const uint8_t *h;
-	int error = read_next(r, HEADER_BYTES, 0, why);
+	struct hash_index_header h;
+	const char *wrong;
+	int error = read_next(r, HASH_INDEX_HEADER_BYTES, 0, why);
 
 	if (error)
 		return error;
-	h = r->in.data;
-	if (memcmp(h, magic, sizeof(magic)) ||
-	    port_get_le32(h + 124) != port_crc32c(0, h, 124))
-		return damaged(r, "header damaged", why);
-	if (port_get_le16(h + 8) != MAJOR)
-		return damaged(r, "of another format", why);
-	if (port_get_le64(h + 16) != s->id ||
-	    port_get_le64(h + 32) != s->option[HASH_SEGMENT_BYTES])
+	wrong = hash_index_header_decode(&h, r->in.data);
+	if (wrong)
+		return damaged(r, wrong, why);
+	if (h.store_id != s->id || h.segment_bytes != s->option[HASH_SEGMENT_BYTES])
 		return damaged(r, "of another store", why);
-	out->other = port_get_le32(h + 12) != s->option[HASH_LEAF] ||
-		     port_get_le32(h + 72) != s->option[HASH_TABLE];
+	out->other = h.leaf != s->option[HASH_LEAF] || h.table != s->option[HASH_TABLE];
 	if (out->other)
 		(void)damaged(r, "made with another table or leaf", why);
-	out->position = port_get_le64(h + 24);
-	out->segments = (size_t)port_get_le64(h + 40);
-	out->entries = port_get_le64(h + 48);
-	out->keys = port_get_le64(h + 56);
-	out->live_bytes = port_get_le64(h + 64);
+	out->position = h.position;
+	out->segments = (size_t)h.segments;
+	out->entries = h.entries;
+	out->keys = h.keys;
+	out->live_bytes = h.live_bytes;
 	return 0;
 }
 
@@ -298,9 +266,7 @@ static int read_list(struct hash_checkpoint_reader *r, struct hash_checkpoint *o
 	const uint8_t *p;
 	int error;
 
-	if (out->segments > 1 << 24)
-		return damaged(r, "header damaged", why);
-	bytes = out->segments * SEGMENT_BYTES;
+	bytes = out->segments * HASH_INDEX_SEGMENT_BYTES;
 	error = read_next(r, bytes + 8, 0, why);
 	if (error)
 		return error;
@@ -312,8 +278,10 @@ static int read_list(struct hash_checkpoint_reader *r, struct hash_checkpoint *o
 	out->marks = port_alloc(out->segments * sizeof(*out->marks));
 	if (!out->segment || !out->live || !out->marks)
 		return -ENOMEM;
-	for (i = 0; i < out->segments; i++, p += SEGMENT_BYTES) {
+	for (i = 0; i < out->segments; i++, p += HASH_INDEX_SEGMENT_BYTES) {
 		out->segment[i] = port_get_le64(p);
+		if (i && out->segment[i] <= out->segment[i - 1])
+			return damaged(r, "list of segments out of order", why);
 		out->live[i] = port_get_le64(p + 8);
 		out->marks[i] = port_get_le64(p + 16);
 	}
@@ -333,6 +301,8 @@ int hash_checkpoint_open(struct hash_store *s, struct hash_checkpoint_reader **r
 	error = env_path(reader->path, s->dir, "INDEX");
 	if (!error)
 		error = env_open(s->base.env, reader->path, ENV_READ, &reader->f);
+	if (!error)
+		error = reader->f->ops->size(reader->f, &reader->size);
 	if (error && error != -ENOENT && error != -ENOMEM)
 		error = damaged(reader, "cannot be opened", why);
 	if (!error)
@@ -353,25 +323,26 @@ static int load_block(struct hash_checkpoint_reader *r, uint32_t number,
 {
 	const uint8_t *p;
 	uint32_t i;
-	int error = read_next(r, BLOCK_HEADER_BYTES, 0, why);
+	int error = read_next(r, HASH_INDEX_BLOCK_HEADER_BYTES, 0, why);
 
 	if (error)
 		return error;
 	*entries = port_get_le32(r->in.data);
-	if (*entries > BLOCK_MAX)
+	if (*entries > HASH_INDEX_BLOCK_MAX)
 		return damaged(r, "block damaged", why);
-	error = read_next(r, (size_t)*entries * ENTRY_BYTES, BLOCK_HEADER_BYTES, why);
+	error = read_next(r, (size_t)*entries * HASH_INDEX_ENTRY_BYTES,
+			  HASH_INDEX_BLOCK_HEADER_BYTES, why);
 	if (error)
 		return error;
 	p = r->in.data;
 	if (port_get_le32(p + 4) != number ||
-	    port_get_le32(p + 8) != block_crc(p, *entries))
+	    port_get_le32(p + 8) != hash_index_block_crc(p, *entries))
 		return damaged(r, "block damaged", why);
-	for (i = 0, p += BLOCK_HEADER_BYTES; !error && i < *entries;
-	     i++, p += ENTRY_BYTES)
+	for (i = 0, p += HASH_INDEX_BLOCK_HEADER_BYTES; !error && i < *entries;
+	     i++, p += HASH_INDEX_ENTRY_BYTES)
 		error = hash_index_insert(r->s->index, port_get_le64(p),
 					  port_get_le64(p + 8));
-	return error;
+	return error == -ENOSPC ? damaged(r, "too many equal hashes", why) : error;
 }
 
 int hash_checkpoint_load(struct hash_checkpoint_reader *r, struct kv_msg *why)

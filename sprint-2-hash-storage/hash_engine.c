@@ -10,72 +10,38 @@
  *   NNNNNNNNNNNN.log    segments; *.spare: files kept for later segments
  *   LOCK                held by the process that has the store open
  */
+#include "hash_format.h"
 #include "hash_store.h"
-
-enum {
-	IDENTITY_BYTES = 64,
-	IDENTITY_MAJOR = 1,
-	IDENTITY_MINOR = 0,
-
-};
-
-static const char identity_magic[8] = "KVHASHST";
-
-/*
- * STORE, 64 bytes, little-endian:
- *
- *   0   8  "KVHASHST"          24  8  seed of the hashes
- *   8   2  major, 10 2 minor   32  8  segment bytes
- *   12  4  hash function:      40  8  incompatible feature flags
- *          0 xxh3 1 xxh64      48  12 zero
- *          2 crc32c 3 fnv1a    60  4  CRC32C of bytes 0..59
- *   16  8  id
- */
-static void identity_encode(const struct hash_store *s, uint8_t *p)
-{
-	memset(p, 0, IDENTITY_BYTES);
-	memcpy(p, identity_magic, sizeof(identity_magic));
-	port_put_le16(p + 8, IDENTITY_MAJOR);
-	port_put_le16(p + 10, IDENTITY_MINOR);
-	port_put_le32(p + 12, (uint32_t)s->option[HASH_FUNCTION]);
-	port_put_le64(p + 16, s->id);
-	port_put_le64(p + 24, s->seed);
-	port_put_le64(p + 32, s->option[HASH_SEGMENT_BYTES]);
-	port_put_le32(p + 60, port_crc32c(0, p, 60));
-}
 
 int hash_identity_write(struct hash_store *s, const char *dir)
 {
-	uint8_t identity[IDENTITY_BYTES];
+	const struct hash_identity i = {
+		.major = HASH_IDENTITY_MAJOR,
+		.minor = HASH_IDENTITY_MINOR,
+		.function = (uint32_t)s->option[HASH_FUNCTION],
+		.id = s->id,
+		.seed = s->seed,
+		.segment_bytes = s->option[HASH_SEGMENT_BYTES],
+	};
+	uint8_t identity[HASH_IDENTITY_BYTES];
 
-	identity_encode(s, identity);
+	hash_identity_encode(&i, identity);
 	return env_write_file(s->base.env, dir, "STORE", identity, sizeof(identity));
 }
 
 /* What was fixed when the store was made wins over the options of this open. */
-static int identity_decode(struct hash_store *s, const struct kv_buf *b,
-			   struct kv_msg *why)
+static int take_identity(struct hash_store *s, const struct kv_buf *b, struct kv_msg *why)
 {
-	const uint8_t *p = b->data;
+	struct hash_identity i;
+	struct kv_msg reason;
+	int error = hash_identity_decode(&i, b->data, b->len, &reason);
 
-	if (b->len != IDENTITY_BYTES || memcmp(p, identity_magic, sizeof(identity_magic)))
-		return kv_fail(why, -EBADMSG, "%s/STORE: not a hash store's", s->dir);
-	if (port_get_le32(p + 60) != port_crc32c(0, p, 60))
-		return kv_fail(why, -EBADMSG,
-			       "%s/STORE: CRC %08x, wanted %08x: restore "
-			       "a backup",
-			       s->dir, port_crc32c(0, p, 60), port_get_le32(p + 60));
-	if (port_get_le16(p + 8) != IDENTITY_MAJOR || port_get_le64(p + 40) ||
-	    port_get_le32(p + 12) > 3)
-		return kv_fail(why, -EPROTONOSUPPORT,
-			       "%s/STORE: format %u.%u with features %llx is newer than "
-			       "this program reads (%u.x): use a newer one",
-			       s->dir, port_get_le16(p + 8), port_get_le16(p + 10),
-			       (unsigned long long)port_get_le64(p + 40), IDENTITY_MAJOR);
-	s->option[HASH_FUNCTION] = port_get_le32(p + 12);
-	s->id = port_get_le64(p + 16);
-	s->seed = port_get_le64(p + 24);
-	s->option[HASH_SEGMENT_BYTES] = port_get_le64(p + 32);
+	if (error)
+		return kv_fail(why, error, "%s/STORE: %s", s->dir, reason.text);
+	s->option[HASH_FUNCTION] = i.function;
+	s->id = i.id;
+	s->seed = i.seed;
+	s->option[HASH_SEGMENT_BYTES] = i.segment_bytes;
 	return 0;
 }
 
@@ -116,14 +82,14 @@ static int identify(struct hash_store *s, struct kv_msg *why)
 	int error = env_path(path, s->dir, "STORE");
 
 	if (!error)
-		error = env_read_file(s->base.env, path, IDENTITY_BYTES, &b);
+		error = env_read_file(s->base.env, path, HASH_IDENTITY_BYTES, &b);
 	if (error == -ENOENT)
 		error = create_store(s, why);
 	else if (error)
 		error = kv_fail(why, error == -EFBIG ? -EBADMSG : error,
 				"%s: cannot be read", path);
 	else
-		error = identity_decode(s, &b, why);
+		error = take_identity(s, &b, why);
 	kv_buf_free(&b);
 	return error;
 }
