@@ -100,11 +100,6 @@ static int append_again(struct move *m, const struct log_record *r, uint64_t *po
 	return 0;
 }
 
-static bool same_address(void *arg, uint64_t address)
-{
-	return *(uint64_t *)arg == address;
-}
-
 /* Under the shard's lock. The index points here: the record lives. */
 static int move_live(struct move *m, const struct log_record *r, uint64_t hash)
 {
@@ -119,20 +114,17 @@ static int move_live(struct move *m, const struct log_record *r, uint64_t hash)
 
 static int move_put(struct move *m, const struct log_record *r, uint64_t hash)
 {
-	uint64_t address = r->position / LOG_ALIGN, found;
-	bool lives =
-		hash_index_find_locked(m->s->index, hash, same_address, &address, &found);
-
-	return lives ? move_live(m, r, hash) : 0;
+	if (!hash_index_holds(m->s->index, hash, r->position / LOG_ALIGN))
+		return 0;
+	return move_live(m, r, hash);
 }
 
 /* Under the shard's lock. All see the delete, and no snapshot needs the way to what was
  * before. Its entry is taken out here, because who deleted looks for it where it was. */
 static bool is_buried(struct hash_store *s, const struct hash_record *d)
 {
-	static const struct hash_view newest = { .newest = true };
-
-	return !port_load_acquire(&s->snapshots) && hash_view_sees(s, &newest, d);
+	return !port_load_acquire(&s->snapshots) &&
+	       hash_view_sees(s, &hash_view_newest, d);
 }
 
 static int move_delete(struct move *m, const struct log_record *r,

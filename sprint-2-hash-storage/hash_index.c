@@ -281,6 +281,18 @@ bool hash_index_find_locked(struct hash_index *ix, uint64_t hash, hash_match_fn 
 	return t->ops->find(t, hash, match, arg, address, NULL);
 }
 
+static bool same_address(void *arg, uint64_t address)
+{
+	return *(uint64_t *)arg == address;
+}
+
+bool hash_index_holds(struct hash_index *ix, uint64_t hash, uint64_t address)
+{
+	uint64_t found;
+
+	return hash_index_find_locked(ix, hash, same_address, &address, &found);
+}
+
 static int double_directory(struct hash_index *ix, struct hash_shard *s)
 {
 	struct hash_directory *old = s->directory, *d;

@@ -65,6 +65,8 @@ void hash_index_unlock(struct hash_index *ix, unsigned int shard);
 
 bool hash_index_find_locked(struct hash_index *ix, uint64_t hash, hash_match_fn *match,
 			    void *arg, uint64_t *address);
+/* The entry of that hash and exactly that address is in it. */
+bool hash_index_holds(struct hash_index *ix, uint64_t hash, uint64_t address);
 /* The key is not in it. Splits where it must. -ENOMEM; -ENOSPC when even splitting does
  * not make room (far too many equal hashes). */
 int hash_index_insert(struct hash_index *ix, uint64_t hash, uint64_t address);

@@ -63,6 +63,8 @@ bool hash_lookup_match(void *arg, uint64_t address)
 
 /* ---- who sees what ---- */
 
+const struct hash_view hash_view_newest = { .newest = true };
+
 bool hash_view_sees(struct hash_store *s, const struct hash_view *v,
 		    const struct hash_record *r)
 {
@@ -92,8 +94,6 @@ int hash_view_read(struct hash_store *s, const struct hash_view *v, uint64_t pos
 	}
 	return -ENOENT;
 }
-
-static const struct hash_view newest = { .newest = true };
 
 /* ---- get ---- */
 
@@ -135,8 +135,8 @@ int hash_get(struct kv *kv, struct kv_snapshot *snap, struct kv_slice key,
 	struct hash_store *s = hash_store(kv);
 	struct kv_buf scratch = { 0 };
 	unsigned int slot = epoch_enter(s->epoch);
-	int error = get_inside(s, snap ? &snap->view : &newest, hash_key(s, key), key,
-			       &scratch, value, NULL, NULL);
+	int error = get_inside(s, snap ? &snap->view : &hash_view_newest,
+			       hash_key(s, key), key, &scratch, value, NULL, NULL);
 
 	epoch_leave(s->epoch, slot);
 	kv_buf_free(&scratch);
@@ -216,7 +216,8 @@ static int get_newest(struct kv *kv, size_t n, const struct kv_slice *key,
 	struct hash_store *s = hash_store(kv);
 	unsigned int slot = epoch_enter(s->epoch);
 	bool hidden = false;
-	int failed = get_all(s, &newest, n, key, scratch, value, error, witness, &hidden);
+	int failed = get_all(s, &hash_view_newest, n, key, scratch, value, error, witness,
+			     &hidden);
 
 	*settled = failed || (!hidden && one_moment(witness, n));
 	epoch_leave(s->epoch, slot);

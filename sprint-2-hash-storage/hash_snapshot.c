@@ -49,22 +49,15 @@ int hash_snapshot(struct kv *kv, struct kv_snapshot **out)
 
 /* ---- deletes in the index ---- */
 
-static bool same_address(void *arg, uint64_t address)
-{
-	return *(uint64_t *)arg == address;
-}
-
 /* Takes the entry out if it still is that delete and no snapshot has come since. */
 static bool dig_out(struct hash_store *s, const struct hash_grave *g)
 {
 	unsigned int shard = hash_index_shard(g->hash);
-	uint64_t address = g->address, found;
 	bool done;
 
 	hash_index_lock(s->index, shard);
 	done = !port_load_acquire(&s->snapshots);
-	if (done &&
-	    hash_index_find_locked(s->index, g->hash, same_address, &address, &found))
+	if (done && hash_index_holds(s->index, g->hash, g->address))
 		(void)hash_index_remove(s->index, g->hash, g->address);
 	hash_index_unlock(s->index, shard);
 	return done;

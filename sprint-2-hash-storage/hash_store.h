@@ -194,6 +194,8 @@ struct hash_view {
 	uint64_t end, synced; /* positions as of the snapshot */
 };
 
+extern const struct hash_view hash_view_newest;
+
 bool hash_view_sees(struct hash_store *s, const struct hash_view *v,
 		    const struct hash_record *r);
 /* From the version at position back to the first that the view sees; checked. 0: out is it,

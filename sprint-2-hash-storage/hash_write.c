@@ -49,12 +49,10 @@ static int look_up(struct hash_store *s, struct change *c, struct kv_buf *scratc
 /* A delete of what everybody sees as absent leaves no trace. */
 static bool is_idle(struct hash_store *s, const struct change *c)
 {
-	static const struct hash_view newest = { .newest = true };
-
 	if (c->op->type != KV_DELETE)
 		return false;
 	return !c->found || ((c->old.type & HASH_TYPE) == HASH_DELETE &&
-			     hash_view_sees(s, &newest, &c->old));
+			     hash_view_sees(s, &hash_view_newest, &c->old));
 }
 
 /* Takes a place in the index if the key is new. i tells pending entries apart. */

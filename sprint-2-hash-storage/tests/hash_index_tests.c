@@ -130,6 +130,9 @@ static void assert_key(struct stage *s, size_t key)
 	lock(s, s->m.hash[key]);
 	found_locked =
 		hash_index_find_locked(s->ix, s->m.hash[key], match_key, &w, &locked);
+	assert_int_equal(hash_index_holds(s->ix, s->m.hash[key], s->m.address[key]),
+			 s->m.in[key]);
+	assert_false(hash_index_holds(s->ix, s->m.hash[key], s->m.address[key] ^ 1));
 	unlock(s, s->m.hash[key]);
 	assert_int_equal(found, s->m.in[key]);
 	assert_int_equal(found_locked, s->m.in[key]);
