@@ -27,7 +27,9 @@ LDLIBS       := $(EXTRA_LDFLAGS) -ljansson -lm
 
 # Peers: each of PEERS is built in when its header is there, else left out with a reason.
 PEERS ?= SQLITE LMDB ROCKSDB LEVELDB WIREDTIGER BDB TKRZW
-have = $(shell echo '\#include <$(1)>' | $(CC) $(EXTRA_CFLAGS) -E - >/dev/null 2>&1 && echo yes)
+# In the call of a function GNU make from 4.3 on keeps the backslash that others want.
+sharp := \#
+have = $(shell echo '$(sharp)include <$(1)>' | $(CC) $(EXTRA_CFLAGS) -E - >/dev/null 2>&1 && echo yes)
 define peer # name, header, libraries
 ifeq ($$(and $$(filter $(1),$(PEERS)),$$(call have,$(2))),yes)
 CFLAGS += -DHAVE_$(1)
