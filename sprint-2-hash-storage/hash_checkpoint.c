@@ -253,7 +253,10 @@ static int read_header(struct hash_checkpoint_reader *r, struct hash_checkpoint 
 		(void)damaged(r, "made with another table or leaf", why);
 	out->position = h.position;
 	out->segments = (size_t)h.segments;
-	out->entries = h.entries;
+	/* "About" so many, and never more than the file has room for. */
+	out->entries = r->size / HASH_INDEX_ENTRY_BYTES;
+	if (out->entries > h.entries)
+		out->entries = h.entries;
 	out->keys = h.keys;
 	out->live_bytes = h.live_bytes;
 	return 0;

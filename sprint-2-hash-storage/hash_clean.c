@@ -139,7 +139,7 @@ static int move_delete(struct move *m, const struct log_record *r,
 
 	kv_buf_free(&scratch);
 	if (error)
-		return error;
+		return error == -ENOENT ? -EBADMSG : error;
 	if (entry && found != address)
 		return 0; /* a later record of the key stands for it */
 	if (entry && !is_buried(m->s, d))
@@ -154,12 +154,14 @@ static int move_delete(struct move *m, const struct log_record *r,
 
 static int move_retire(struct move *m, const struct log_record *r)
 {
-	uint64_t position, number = port_get_le64(r->payload.data);
+	uint64_t position, number;
 
+	if (r->payload.len != HASH_RETIRE_BYTES)
+		return -EBADMSG;
+	number = port_get_le64(r->payload.data);
 	/* Nobody misses it once no older file is left, nor is in the checkpoint's list. */
-	if (r->payload.len != HASH_RETIRE_BYTES ||
-	    (number < log_begin(m->s->log) / m->s->option[HASH_SEGMENT_BYTES] &&
-	     r->sequence * LOG_ALIGN < m->s->checkpoint_position))
+	if (number < log_begin(m->s->log) / m->s->option[HASH_SEGMENT_BYTES] &&
+	    r->sequence * LOG_ALIGN < m->s->checkpoint_position)
 		return 0;
 	return append_again(m, r, &position);
 }

@@ -283,7 +283,7 @@ static const struct kv_opt hash_opts[] = {
 			    100, 1, 60000 },
 	[HASH_SEGMENT_BYTES] = { "segment_bytes",
 				 "of a log segment, a power of two; fixed at creation",
-				 NULL, 8 << 20, 64 << 10, 1 << 30 },
+				 NULL, 8 << 20, HASH_SEGMENT_MIN, HASH_SEGMENT_MAX },
 	[HASH_MAP] = { "map", "log files in memory maps, or by read and write", "off|on",
 		       1, 0, 1 },
 	[HASH_TABLE] = { "table", "collision strategy of the index",

@@ -42,6 +42,12 @@ int hash_identity_decode(struct hash_identity *i, const uint8_t *p, size_t len,
 			       i->major, i->minor,
 			       (unsigned long long)port_get_le64(p + 40),
 			       HASH_IDENTITY_MAJOR);
+	if (i->segment_bytes < HASH_SEGMENT_MIN || i->segment_bytes > HASH_SEGMENT_MAX ||
+	    i->segment_bytes & (i->segment_bytes - 1))
+		return kv_fail(why, -EBADMSG,
+			       "segments of %llu bytes cannot be: restore a backup, or "
+			       "salvage",
+			       (unsigned long long)i->segment_bytes);
 	return 0;
 }
 

@@ -39,7 +39,9 @@ enum {
 	HASH_IDENTITY_BYTES = 64,
 	HASH_IDENTITY_MAJOR = 1,
 	HASH_IDENTITY_MINOR = 0,
-	HASH_FUNCTIONS = 4, /* numbers below it are known */
+	HASH_FUNCTIONS = 4,          /* numbers below it are known */
+	HASH_SEGMENT_MIN = 64 << 10, /* bytes; powers of two */
+	HASH_SEGMENT_MAX = 1 << 30,
 
 	HASH_INDEX_MAJOR = 1,
 	HASH_INDEX_MINOR = 0,

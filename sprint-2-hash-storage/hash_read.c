@@ -15,7 +15,9 @@ int hash_record_parse(const struct log_record *r, struct hash_record *out)
 	uint64_t head;
 	size_t key_len;
 
-	if (r->payload.len < HASH_HEAD_BYTES)
+	if ((r->type & HASH_TYPE) > HASH_DELETE ||
+	    r->type & ~(unsigned int)(HASH_TYPE | HASH_SYNC | HASH_BATCH) ||
+	    r->payload.len < HASH_HEAD_BYTES)
 		return -EBADMSG;
 	head = port_get_le64(p);
 	key_len = head & ((1u << HASH_KEY_BITS) - 1);

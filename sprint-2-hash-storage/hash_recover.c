@@ -22,7 +22,8 @@ struct numbers { /* of one segment */
 struct recovery {
 	struct hash_store *s;
 	struct kv_buf scratch;
-	struct numbers *retired; /* the log says that these were given up */
+	struct numbers *retired; /* the log says that these were given up; sorted by first
+				  * once it has been replayed */
 	size_t n, cap;
 };
 
@@ -105,25 +106,42 @@ static int replay(void *arg, const struct log_record *r)
 
 /* ---- segments that are missing ---- */
 
-static bool contains(const uint64_t *number, size_t n, uint64_t wanted)
+static int compare_numbers(const void *a, const void *b)
 {
-	size_t i;
+	const struct numbers *x = a, *y = b;
 
-	for (i = 0; i < n; i++)
-		if (number[i] == wanted)
-			return true;
-	return false;
+	return x->first < y->first ? -1 : x->first > y->first;
 }
 
-static bool is_retired(const struct recovery *v, uint64_t number)
+/* From number on, up to where the log's records of giving up reach without a gap. */
+static uint64_t skip_retired(const struct recovery *v, uint64_t number)
 {
 	size_t i;
 
-	for (i = 0; i < v->n; i++)
-		if (number >= v->retired[i].first &&
-		    number - v->retired[i].first < v->retired[i].n)
-			return true;
-	return false;
+	for (i = 0; i < v->n && v->retired[i].first <= number; i++) {
+		const struct numbers *r = &v->retired[i];
+
+		if (number - r->first < r->n)
+			number = r->n > UINT64_MAX - r->first ? UINT64_MAX
+							      : r->first + r->n;
+	}
+	return number;
+}
+
+/* Where in the checkpoint's list, which is ascending, number or what follows it stands. */
+static size_t find_listed(const struct hash_checkpoint *c, uint64_t number)
+{
+	size_t low = 0, high = c->segments;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (c->segment[middle] < number)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
 }
 
 struct presence {
@@ -133,13 +151,23 @@ struct presence {
 	uint64_t missing; /* the first that should be there; UINT64_MAX: none */
 };
 
-/* A number may be absent if the log says so, or if the checkpoint knew it so. */
-static bool may_be_absent(const struct presence *p, uint64_t number)
+/* The first of from..to-1 that should be there, or UINT64_MAX. A number may be absent if
+ * the log says so, or if the checkpoint, when it was written, knew it so. Damaged files
+ * leave gaps of any size, so numbers are not gone through one by one. */
+static uint64_t first_missing(const struct presence *p, uint64_t from, uint64_t to)
 {
-	uint64_t known = p->c->position / p->v->s->option[HASH_SEGMENT_BYTES];
+	uint64_t known = p->c->position / p->v->s->option[HASH_SEGMENT_BYTES], number;
+	size_t i;
 
-	return is_retired(p->v, number) ||
-	       (number < known && !contains(p->c->segment, p->c->segments, number));
+	for (i = find_listed(p->c, from); i < p->c->segments; i++) {
+		number = p->c->segment[i];
+		if (number >= to || number >= known)
+			break;
+		if (skip_retired(p->v, number) == number)
+			return number;
+	}
+	number = skip_retired(p->v, from > known ? from : known);
+	return number < to ? number : UINT64_MAX;
 }
 
 static int check_presence(void *arg, const struct log_segment *seg)
@@ -148,13 +176,10 @@ static int check_presence(void *arg, const struct log_segment *seg)
 
 	if (p->next == UINT64_MAX)
 		p->next = seg->number;
-	for (; p->next < seg->number; p->next++)
-		if (!may_be_absent(p, p->next)) {
-			p->missing = p->next;
-			return 1;
-		}
+	if (p->next < seg->number)
+		p->missing = first_missing(p, p->next, seg->number);
 	p->next = seg->number + seg->units;
-	return 0;
+	return p->missing != UINT64_MAX;
 }
 
 /* From the first segment that the checkpoint knew, or that there is, to the last. */
@@ -167,7 +192,8 @@ static int check_segments(const struct recovery *v, const struct hash_checkpoint
 
 	(void)log_segments(v->s->log, check_presence, &p);
 	for (i = 0; p.missing == UINT64_MAX && i < c->segments; i++)
-		if (c->segment[i] >= p.next && !may_be_absent(&p, c->segment[i]))
+		if (c->segment[i] >= p.next &&
+		    skip_retired(v, c->segment[i]) == c->segment[i])
 			p.missing = c->segment[i];
 	if (p.missing == UINT64_MAX)
 		return 0;
@@ -308,6 +334,7 @@ int hash_recover(struct hash_store *s, struct kv_msg *why)
 	}
 	if (loaded)
 		count_segments(s, &c);
+	port_sort(v.retired, v.n, sizeof(*v.retired), compare_numbers);
 	error = check_segments(&v, &c, why);
 	if (error) {
 		(void)log_close(s->log);

@@ -14,13 +14,16 @@ s2_log_tests := log_tests log_room_tests log_segment_tests log_recovery_tests lo
 s2_tests += $(s2_log_tests) hash_index_tests
 s2_live_tests := hash_live_tests hash_race_tests log_fuzz_tests hash_golden_tests hash_compact_tests
 $(patsubst %,$(O)/sprint-2-hash-storage/tests/%,hash_golden_tests hash_compact_tests): $(s2_sim)
-$(O)/sprint-2-hash-storage/tests/log_fuzz_tests: $(s2_sim) $(O)/sprint-2-hash-storage/tests/log_fuzz.o
-# The fuzz target, with libFuzzer's main; and what writes its first inputs. See make fuzz.
-s2_log_fuzz := $(O)/sprint-2-hash-storage/tests/log_fuzz.o $(s2_sim) $(O)/sprint-1-core-memory/port_fault.o \
-	       $(O)/libs2.a $(O)/libs1.a
-$(O)/sprint-2-hash-storage/tests/log_fuzz: $(s2_log_fuzz)
+# Fuzz targets: each is a test without a fuzzer, a fuzzer with libFuzzer's main, and what
+# writes its first inputs. See make fuzz.
+s2_fuzz := log_fuzz index_fuzz store_fuzz
+s2_tests += index_fuzz_tests store_fuzz_tests
+s2_fuzz_obj := $(s2_sim) $(patsubst %,$(O)/sprint-2-hash-storage/tests/%.o,fuzz hash_fuzz)
+$(s2_fuzz:%=$(O)/sprint-2-hash-storage/tests/%_tests): %_tests: %.o $(s2_fuzz_obj)
+s2_fuzz_link := $(s2_fuzz_obj) $(O)/sprint-1-core-memory/port_fault.o $(O)/libs2.a $(O)/libs1.a
+$(s2_fuzz:%=$(O)/sprint-2-hash-storage/tests/%): %: %.o $(s2_fuzz_link)
 	$(Q)$(CC) $(CFLAGS) -fsanitize=fuzzer -o $@ $^ $(EXTRA_LDFLAGS) -lm
-$(O)/sprint-2-hash-storage/tests/log_fuzz_corpus: $(O)/sprint-2-hash-storage/tests/log_fuzz_corpus.o $(s2_log_fuzz)
+$(s2_fuzz:%=$(O)/sprint-2-hash-storage/tests/%_corpus): %_corpus: %.o $(O)/sprint-2-hash-storage/tests/fuzz_corpus.o $(s2_fuzz_link)
 	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(EXTRA_LDFLAGS) -lm
 s2_tests += $(s2_live_tests)
 $(s2_log_tests:%=$(O)/sprint-2-hash-storage/tests/%): $(s2_sim)

@@ -1,8 +1,15 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0 */
 /*
- * log_fuzz.c - the fuzz target of log_fuzz.h: whatever stands in the files, opening a log
- * ends with a log or an error, reads nothing that is not there, and a log that was opened
- * once opens again with the same records and what was appended since.
+ * log_fuzz.c - the log's reader as a fuzz target (fuzz.h): whatever stands in the files,
+ * opening a log ends with a log or an error, reads nothing that is not there, and a log
+ * that was opened once opens again with the same records and what was appended since.
+ *
+ * An input is a head and the bytes of one or two segment files:
+ *
+ *   0   1   enum log_fuzz_flags
+ *   1   2   where to open, / 8
+ *   3   1   the first file's share of the bytes, in 256ths, where there are two
+ *   4       the bytes
  */
 #include "log_fuzz.h"
 #include "../log_format.h"
@@ -12,70 +19,19 @@ enum { SEGMENT = 64 << 10, RECORDS_MAX = 8192 };
 
 #define STORE_ID 0x5eed5eed5eed5eedull
 
-static int result;
-
-int log_fuzz_result(void)
-{
-	return result;
-}
-
-static void demand(bool condition, const char *what)
-{
-	if (condition)
-		return;
-	(void)fprintf(stderr, "log_fuzz: %s\n", what);
-	abort();
-}
-
 /* ---- the input becomes files ---- */
-
-static void mend_header(uint8_t *p, size_t size, uint64_t number)
-{
-	if (size < LOG_SEGMENT_HEADER_BYTES)
-		return;
-	memcpy(p, LOG_MAGIC, 8);
-	port_put_le64(p + 16, STORE_ID);
-	port_put_le64(p + 24, number);
-	port_put_le64(p + 32, SEGMENT);
-	port_put_le32(p + 60, port_crc32c(0, p, 60));
-}
-
-/* The records of a segment, or those in a group. */
-static void mend_records(uint8_t *p, size_t size, uint64_t number, bool in_group)
-{
-	size_t at = 0;
-
-	while (at < size && size - at >= LOG_HEADER_BYTES) {
-		uint8_t *r = p + at;
-		uint32_t len = port_get_le32(r + 4);
-
-		if (len > size - at - LOG_HEADER_BYTES)
-			return;
-		port_put_le32(r + 8, log_id(STORE_ID, number));
-		if (r[23] == LOG_TYPE_GROUP && !in_group)
-			mend_records(r + LOG_HEADER_BYTES, len, number, true);
-		port_put_le32(
-			r, log_record_crc(r, port_crc32c(0, r + LOG_HEADER_BYTES, len)));
-		at += (size_t)log_record_bytes(len);
-	}
-}
 
 static void write_segment(struct env *env, uint8_t *p, size_t size, uint64_t number,
 			  unsigned int flags)
 {
-	struct file *f = NULL;
 	char path[64];
 
 	if (flags & FUZZ_MEND_HEADERS)
-		mend_header(p, size, number);
-	if (flags & FUZZ_MEND_RECORDS && size > LOG_SEGMENT_HEADER_BYTES)
-		mend_records(p + LOG_SEGMENT_HEADER_BYTES,
-			     size - LOG_SEGMENT_HEADER_BYTES, number, false);
+		fuzz_mend_segment_header(p, size, STORE_ID, number, SEGMENT);
+	if (flags & FUZZ_MEND_RECORDS)
+		fuzz_mend_records(p, size, STORE_ID, number);
 	(void)snprintf(path, sizeof(path), "log/%012llx.log", (unsigned long long)number);
-	demand(!env_open(env, path, ENV_WRITE | ENV_CREATE, &f), "no file");
-	demand(!file_write(f, 0, p, size), "no write");
-	demand(!file_sync(f), "no sync");
-	file_close(f);
+	fuzz_write_file(env, path, p, size);
 }
 
 /* ---- what is done to it ---- */
@@ -92,7 +48,8 @@ static int see(void *arg, const struct log_record *r)
 
 	s->crc = port_crc32c(s->crc, r->payload.data, r->payload.len);
 	s->crc = port_crc32c(s->crc, &r->sequence, sizeof(r->sequence));
-	demand(r->position % LOG_ALIGN == 0 && r->end > r->position, "a bad position");
+	fuzz_demand(r->position % LOG_ALIGN == 0 && r->end > r->position,
+		    "a bad position");
 	if (s->n < RECORDS_MAX)
 		s->position[s->n] = r->position;
 	s->n++;
@@ -116,7 +73,7 @@ static void look_around(struct log *log, const struct seen *s)
 	struct seen *again = calloc(1, sizeof(*again));
 	size_t i;
 
-	demand(again, "no memory");
+	fuzz_demand(again, "no memory");
 	for (i = 0; i < s->n && i < RECORDS_MAX; i++) {
 		(void)log_read(log, s->position[i], true, &buf, &r, NULL);
 		(void)log_read(log, s->position[i] + i % 5 * LOG_ALIGN, false, &buf, &r,
@@ -145,15 +102,16 @@ static int open_log(struct env *env, unsigned int flags, uint64_t from, struct s
 
 	s->n = s->crc = 0;
 	error = log_open(&c, from, see, s, &found, log, &why);
-	demand(!error == (*log != NULL), "a log in spite of an error, or none without");
-	demand(!error || error == -EBADMSG || error == -EPROTONOSUPPORT ||
-		       error == -EFBIG,
-	       "an error that the bytes can't account for");
-	demand(!error || why.text[0], "an error without a word");
+	fuzz_demand(!error == (*log != NULL),
+		    "a log in spite of an error, or none without");
+	fuzz_demand(!error || error == -EBADMSG || error == -EPROTONOSUPPORT ||
+			    error == -EFBIG,
+		    "an error that the bytes can't account for");
+	fuzz_demand(!error || why.text[0], "an error without a word");
 	return error;
 }
 
-static void use_log(struct env *env, unsigned int flags, uint64_t from)
+static int use_log(struct env *env, unsigned int flags, uint64_t from)
 {
 	struct seen *s = calloc(2, sizeof(*s));
 	const struct kv_slice part = kv_str("appended");
@@ -161,56 +119,51 @@ static void use_log(struct env *env, unsigned int flags, uint64_t from)
 				 .part = &part,
 				 .parts = 1 };
 	struct log *log = NULL;
+	int result;
 
-	demand(s, "no memory");
+	fuzz_demand(s, "no memory");
 	result = open_log(env, flags, from, &s[0], &log);
 	if (result)
 		goto out;
 	result = (int)s[0].n;
 	look_around(log, &s[0]);
-	demand(!log_append(log, &item, 1, 0), "no append");
-	demand(!log_sync(log, item.position), "no sync");
-	demand(!log_close(log), "no close");
+	fuzz_demand(!log_append(log, &item, 1, 0), "no append");
+	fuzz_demand(!log_sync(log, item.position), "no sync");
+	fuzz_demand(!log_close(log), "no close");
 	log = NULL;
-	demand(!open_log(env, flags, from, &s[1], &log), "it does not open again");
-	demand(s[1].n == s[0].n + 1, "records came or went");
-	demand(!memcmp(s[0].position, s[1].position,
-		       (s[0].n < RECORDS_MAX ? s[0].n : RECORDS_MAX) *
-			       sizeof(s[0].position[0])),
-	       "records moved");
-	demand(!log_close(log), "no close");
+	fuzz_demand(!open_log(env, flags, from, &s[1], &log), "it does not open again");
+	fuzz_demand(s[1].n == s[0].n + 1, "records came or went");
+	fuzz_demand(!memcmp(s[0].position, s[1].position,
+			    (s[0].n < RECORDS_MAX ? s[0].n : RECORDS_MAX) *
+				    sizeof(s[0].position[0])),
+		    "records moved");
+	fuzz_demand(!log_close(log), "no close");
 out:
 	free(s);
+	return result;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static int run(const uint8_t *data, size_t size)
 {
 	const struct env_sim_config config = { .seed = 1, .no_journal = true };
-	struct env_sim *sim;
-	unsigned int flags;
-	size_t first, n;
-	uint8_t *bytes;
+	struct env_sim *sim = env_sim_new(&config);
+	struct env *env = env_sim_env(sim);
+	unsigned int flags = data[0];
+	size_t n = size - LOG_FUZZ_HEAD;
+	size_t first = flags & FUZZ_TWO_FILES ? n * data[3] / 256 : n;
+	uint8_t *bytes = fuzz_copy(data + LOG_FUZZ_HEAD, n);
+	int result;
 
-	result = -EINVAL;
-	if (size <= LOG_FUZZ_HEAD || size > LOG_FUZZ_MAX)
-		return 0;
-	flags = data[0];
-	n = size - LOG_FUZZ_HEAD;
-	first = flags & FUZZ_TWO_FILES ? n * data[3] / 256 : n;
-	/* Of exactly its size, so that reading behind it is seen. */
-	bytes = malloc(n);
-	demand(bytes, "no memory");
-	memcpy(bytes, data + LOG_FUZZ_HEAD, n);
-	sim = env_sim_new(&config);
-	demand(!env_sim_env(sim)->ops->mkdir(env_sim_env(sim), "log"), "no directory");
-	write_segment(env_sim_env(sim), bytes, first, 0, flags);
+	fuzz_demand(!env->ops->mkdir(env, "log"), "no directory");
+	write_segment(env, bytes, first, 0, flags);
 	if (flags & FUZZ_TWO_FILES)
-		write_segment(env_sim_env(sim), bytes + first, n - first, 1, flags);
-	use_log(env_sim_env(sim), flags,
-		flags & FUZZ_FROM ? port_get_le16(data + 1) * (uint64_t)LOG_ALIGN : 0);
+		write_segment(env, bytes + first, n - first, 1, flags);
+	result = use_log(env, flags,
+			 flags & FUZZ_FROM ? port_get_le16(data + 1) * (uint64_t)LOG_ALIGN
+					   : 0);
 	env_sim_free(sim);
 	free(bytes);
-	return 0;
+	return result;
 }
 
 /* ---- seeds ---- */
@@ -233,7 +186,7 @@ static void append(struct log *log, uint64_t i, size_t len, size_t group)
 			.parts = 1,
 		};
 	}
-	demand(!log_append(log, item, group, 0), "no append");
+	fuzz_demand(!log_append(log, item, group, 0), "no append");
 }
 
 /* What the i-th seed's log holds. */
@@ -244,7 +197,7 @@ static void fill(struct log *log, unsigned int i)
 	for (k = 0; k < 6; k++) {
 		append(log, k, k * 11 % 50, i % 2 ? 1 + k % 4 : 1);
 		if (i % 3 == 1)
-			demand(!log_sync(log, log_end(log) - 1), "no sync");
+			fuzz_demand(!log_sync(log, log_end(log) - 1), "no sync");
 	}
 	if (i >= 6)
 		append(log, 9, SEGMENT - 700, 1);
@@ -259,13 +212,13 @@ static size_t take_file(struct env *env, const char *path, uint8_t *out, size_t 
 
 	if (env_open(env, path, ENV_READ, &f))
 		return 0;
-	demand(!file_read(f, 0, out, room, &got), "no read");
+	fuzz_demand(!file_read(f, 0, out, room, &got), "no read");
 	file_close(f);
 	return got;
 }
 
 /* Odd ones were closed, even ones not: there a segment's empty rest is left out. */
-size_t log_fuzz_seed(unsigned int i, uint8_t *out)
+static size_t seed(unsigned int i, uint8_t *out)
 {
 	const struct env_sim_config config = { .seed = i + 1, .no_journal = true };
 	struct env_sim *sim = env_sim_new(&config);
@@ -278,12 +231,12 @@ size_t log_fuzz_seed(unsigned int i, uint8_t *out)
 	struct log *log = NULL;
 	size_t used, one = 0, two = 0;
 
-	demand(!env->ops->mkdir(env, "log"), "no directory");
-	demand(!log_create(&c, &log, NULL), "no log");
+	fuzz_demand(!env->ops->mkdir(env, "log"), "no directory");
+	fuzz_demand(!log_create(&c, &log, NULL), "no log");
 	fill(log, i);
 	used = (size_t)(log_end(log) % SEGMENT) + 64;
 	if (i % 2) {
-		demand(!log_close(log), "no close");
+		fuzz_demand(!log_close(log), "no close");
 		log = NULL;
 	}
 	one = take_file(env, "log/000000000000.log", out + LOG_FUZZ_HEAD, SEGMENT);
@@ -295,7 +248,7 @@ size_t log_fuzz_seed(unsigned int i, uint8_t *out)
 	else if (!two && one > used)
 		one = used;
 	if (log)
-		demand(!log_close(log), "no close");
+		fuzz_demand(!log_close(log), "no close");
 	env_sim_free(sim);
 	out[0] = (uint8_t)((i % 4 < 2 ? FUZZ_MEND_HEADERS | FUZZ_MEND_RECORDS : 0) |
 			   (two ? FUZZ_TWO_FILES : 0) | (i % 5 == 4 ? FUZZ_NO_MAP : 0) |
@@ -304,3 +257,12 @@ size_t log_fuzz_seed(unsigned int i, uint8_t *out)
 	out[3] = two ? (uint8_t)((one * 256 + one + two - 1) / (one + two)) : 0;
 	return LOG_FUZZ_HEAD + one + two;
 }
+
+const struct fuzz_target fuzz_target = {
+	.name = "log_fuzz",
+	.head = LOG_FUZZ_HEAD,
+	.max = 160 << 10,
+	.seeds = 10,
+	.seed = seed,
+	.run = run,
+};
