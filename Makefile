@@ -44,6 +44,16 @@ $(eval $(call peer,WIREDTIGER,wiredtiger.h,-lwiredtiger))
 $(eval $(call peer,BDB,db.h,-ldb))
 $(eval $(call peer,TKRZW,tkrzw_langc.h,-ltkrzw))
 
+# A home of env.h on io_uring, where there are liburing's header and the library (of another
+# machine, when cross-building, it is often the header alone).
+links = $(shell echo '$(sharp)include <$(1)>@int main(void) { return 0; }' | tr @ '\n' | $(CC) $(EXTRA_CFLAGS) \
+	-x c - -o /dev/null $(EXTRA_LDFLAGS) $(2) >/dev/null 2>&1 && echo yes)
+ifeq ($(call links,liburing.h,-luring),yes)
+CFLAGS += -DHAVE_LIBURING
+URING  := -luring
+LDLIBS += $(URING)
+endif
+
 all: ## build everything, without tests
 tests: ## build everything and the tests
 
@@ -57,10 +67,10 @@ $(O)/lib$(2).a: $$($(2)_obj)
 	$$(Q)$$(AR) rcs $$@ $$^
 $$($(2)_tests:%=$(O)/$(1)/tests/%): $(O)/$(1)/tests/%: $(O)/$(1)/tests/%.o $(test_obj) $(3:%=$(O)/lib%.a)
 	$$(say)LD $$@
-	$$(Q)$$(CC) $$(CFLAGS) -o $$@ $$(filter %.o,$$^) $$(filter %.a,$$^) $$(EXTRA_LDFLAGS) -lcmocka -lm
+	$$(Q)$$(CC) $$(CFLAGS) -o $$@ $$(filter %.o,$$^) $$(filter %.a,$$^) $$(EXTRA_LDFLAGS) -lcmocka $(URING) -lm
 $$($(2)_bench:%=$(O)/$(1)/bench/%): $(O)/$(1)/bench/%: $(O)/$(1)/bench/%.o $(3:%=$(O)/lib%.a)
 	$$(say)LD $$@
-	$$(Q)$$(CC) $$(CFLAGS) -o $$@ $$^ $$(EXTRA_LDFLAGS) -lm
+	$$(Q)$$(CC) $$(CFLAGS) -o $$@ $$^ $$(EXTRA_LDFLAGS) $(URING) -lm
 $(1)/all: $(O)/lib$(2).a
 $(1)/tests: $$($(2)_tests:%=$(O)/$(1)/tests/%)
 $(1)/test: $(1)/tests

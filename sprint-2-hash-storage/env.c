@@ -51,6 +51,18 @@ int file_read_exact(struct file *f, const char *path, uint64_t offset, void *dat
 	return 0;
 }
 
+void env_stats(struct env *env, kv_stat_fn *emit, void *arg)
+{
+	char name[32] = "home_";
+	size_t n = strlen(env->ops->name);
+
+	if (n < sizeof(name) - strlen(name))
+		memcpy(name + strlen(name), env->ops->name, n + 1);
+	emit(arg, name, 1);
+	if (env->ops->stats)
+		env->ops->stats(env, emit, arg);
+}
+
 int env_write_file(struct env *env, const char *dir, const char *name, const void *data,
 		   size_t len)
 {

@@ -119,10 +119,20 @@ struct env_ops {
 
 	void (*log)(struct env *env,
 		    const char *text); /* one line for a person; may be NULL */
+	/* Counters of the home's own; may be NULL. */
+	void (*stats)(struct env *env, kv_stat_fn *emit, void *arg);
 };
 
 /* The process's own files and threads. Never freed. */
 struct env *env_posix(void);
+
+/* The same, with file I/O through io_uring. One for the process, never freed. An error, with
+ * why, where it can't be had: -EOPNOTSUPP (built without liburing, or too old a kernel),
+ * else what the kernel said: -ENOSYS, -EPERM (containers), -ENOMEM, -EMFILE. *out is then
+ * untouched, and env_posix() is the home to take. Any thread. */
+int env_uring(struct env **out, struct kv_msg *why);
+/* Syncs that went through its rings, where nobody who watches fdatasync(2) sees them. */
+uint64_t env_uring_syncs(void);
 
 /* ---- the calls ---- */
 
@@ -165,6 +175,9 @@ int env_path(char *out, const char *dir, const char *name);
 
 /* Makes the name of path durable: syncs the directory that it stands in. */
 int env_sync_parent(struct env *env, const char *path);
+
+/* Tells which home this is, "home_<name>" = 1, and its own counters. */
+void env_stats(struct env *env, kv_stat_fn *emit, void *arg);
 
 /* A file that is there in whole or not at all, and durable: writes dir/name.tmp, syncs it,
  * renames, syncs dir. */

@@ -16,19 +16,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "env.h"
+#include "env_posix_internal.h"
 
 /* ---- files ---- */
-
-struct posix_file {
-	struct file base;
-	int fd;
-};
-
-static struct posix_file *posix_file(struct file *f)
-{
-	return container_of(f, struct posix_file, base);
-}
 
 static int posix_read(struct file *f, uint64_t offset, void *data, size_t len,
 		      size_t *got)
@@ -143,7 +133,7 @@ static void posix_close(struct file *f)
 	port_free(p);
 }
 
-static const struct file_ops posix_file_ops = {
+const struct file_ops env_posix_file_ops = {
 	.read = posix_read,
 	.write = posix_write,
 	.sync = posix_sync,
@@ -156,13 +146,12 @@ static const struct file_ops posix_file_ops = {
 	.close = posix_close,
 };
 
-static int posix_open(struct env *env, const char *path, unsigned int flags,
-		      struct file **out)
+int env_posix_open(const char *path, unsigned int flags, const struct file_ops *ops,
+		   struct file **out)
 {
 	int mode = O_CLOEXEC;
 	struct posix_file *f;
 
-	(void)env;
 	mode |= flags & ENV_WRITE ? (flags & ENV_READ ? O_RDWR : O_WRONLY) : O_RDONLY;
 	mode |= flags & ENV_CREATE ? O_CREAT : 0;
 	mode |= flags & ENV_EXCLUSIVE ? O_EXCL : 0;
@@ -170,7 +159,7 @@ static int posix_open(struct env *env, const char *path, unsigned int flags,
 	f = port_alloc(sizeof(*f));
 	if (!f)
 		return -ENOMEM;
-	f->base.ops = &posix_file_ops;
+	f->base.ops = ops;
 	do {
 		f->fd = open(path, mode, 0644);
 	} while (f->fd < 0 && errno == EINTR);
@@ -182,6 +171,13 @@ static int posix_open(struct env *env, const char *path, unsigned int flags,
 	}
 	*out = &f->base;
 	return 0;
+}
+
+static int posix_open(struct env *env, const char *path, unsigned int flags,
+		      struct file **out)
+{
+	(void)env;
+	return env_posix_open(path, flags, &env_posix_file_ops, out);
 }
 
 /* ---- names ---- */
@@ -442,7 +438,7 @@ static void posix_log(struct env *env, const char *text)
 	(void)fprintf(stderr, "%s\n", text);
 }
 
-static const struct env_ops posix_env_ops = {
+const struct env_ops env_posix_ops = {
 	.name = "posix",
 	.open = posix_open,
 	.unlink = posix_unlink,
@@ -469,7 +465,7 @@ static const struct env_ops posix_env_ops = {
 
 struct env *env_posix(void)
 {
-	static struct env env = { .ops = &posix_env_ops };
+	static struct env env = { .ops = &env_posix_ops };
 
 	return &env;
 }

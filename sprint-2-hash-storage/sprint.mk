@@ -1,4 +1,4 @@
-s2_src   := env.c env_posix.c epoch.c log.c log_room.c log_read.c log_format.c log_segment.c log_recover.c \
+s2_src   := env.c env_posix.c env_uring.c epoch.c log.c log_room.c log_read.c log_format.c log_segment.c log_recover.c \
 	    hash_function.c neon_hash.c hash_table.c hash_table_chaining.c hash_table_linear.c \
 	    hash_table_robin_hood.c hash_table_cuckoo.c hash_table_swiss.c hash_index.c \
 	    hash_engine.c hash_read.c hash_write.c hash_snapshot.c hash_clean.c \
@@ -31,6 +31,9 @@ $(s2_log_tests:%=$(O)/sprint-2-hash-storage/tests/%): $(s2_sim)
 s2_crash := $(s2_sim) $(patsubst %,$(O)/sprint-2-hash-storage/tests/%.o,kv_crash kv_crash_history kv_crash_model)
 s2_tests += hash_crash_tests
 $(O)/sprint-2-hash-storage/tests/hash_crash_tests: $(s2_crash)
+# What every home of env.h promises.
+s2_tests += env_home_tests
+$(O)/sprint-2-hash-storage/tests/env_home_tests: $(s2_sim)
 s2_tests += env_sim_tests env_sim_fault_tests env_sim_task_tests env_sim_toy_tests
 $(patsubst %,$(O)/sprint-2-hash-storage/tests/%,$(filter env_sim_%,$(s2_tests))): $(s2_sim)
 s2_wrapped := log_record_crc log_id log_append log_sync log_sync_later log_segment_end log_segment_discard \

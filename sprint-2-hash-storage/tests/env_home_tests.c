@@ -1,0 +1,763 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0 */
+/*
+ * env_home_tests.c - what env.h promises, asked of each of its homes.
+ *
+ * What a crash may take is env_sim_tests.c's; here is what the running process may count on.
+ */
+#include "env_home_fixture.h"
+
+enum { PAGE = 4096, MANY = 200, TASKS = 20 };
+
+static uint8_t byte_of(uint64_t seed, uint64_t offset)
+{
+	uint64_t v = (offset + 1) * 0x9e3779b97f4a7c15u + seed * 0xbf58476d1ce4e5b9u;
+
+	return (uint8_t)(v >> 56 ^ v >> 31);
+}
+
+static void fill(uint8_t *p, size_t len, uint64_t seed, uint64_t offset)
+{
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		p[i] = byte_of(seed, offset + i);
+}
+
+static bool is_filled(const uint8_t *p, size_t len, uint64_t seed, uint64_t offset)
+{
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		if (p[i] != byte_of(seed, offset + i))
+			return false;
+	return true;
+}
+
+static void write_filled(struct file *f, uint64_t offset, size_t len, uint64_t seed)
+{
+	uint8_t *p = port_alloc(len);
+
+	assert_non_null(p);
+	fill(p, len, seed, offset);
+	assert_int_equal(file_write(f, offset, p, len), 0);
+	port_free(p);
+}
+
+static uint64_t size_of(struct file *f)
+{
+	uint64_t size = UINT64_MAX;
+
+	assert_int_equal(f->ops->size(f, &size), 0);
+	return size;
+}
+
+/* ---- bytes ---- */
+
+static void test_read_what_was_written(void **state)
+{
+	static const size_t piece[] = { 1, 511, 4096, 5000, 65536, 3 << 20 };
+	struct home *h = home_of(state);
+	struct file *f = home_file(h, "a", HOME_NEW), *g;
+	uint8_t *p = port_alloc(4 << 20);
+	uint64_t offset = 0;
+	size_t i, got;
+
+	assert_non_null(p);
+	for (i = 0; i < sizeof(piece) / sizeof(piece[0]); i++) {
+		write_filled(f, offset, piece[i], 7);
+		offset += piece[i];
+	}
+	assert_int_equal(size_of(f), offset);
+	assert_int_equal(file_sync(f), 0);
+	g = home_file(h, "a", ENV_READ);
+	assert_int_equal(file_read(g, 0, p, offset, &got), 0);
+	assert_int_equal(got, offset);
+	assert_true(is_filled(p, got, 7, 0));
+	assert_int_equal(file_read(g, 4607, p, 2, &got), 0);
+	assert_int_equal(got, 2);
+	assert_true(is_filled(p, got, 7, 4607));
+	file_close(g);
+	file_close(f);
+	port_free(p);
+}
+
+static void test_read_is_short_at_the_end_alone(void **state)
+{
+	struct home *h = home_of(state);
+	struct file *f = home_file(h, "a", HOME_NEW);
+	uint8_t p[PAGE];
+	size_t got = 99;
+
+	assert_int_equal(file_read(f, 0, p, sizeof(p), &got), 0);
+	assert_int_equal(got, 0);
+	write_filled(f, 0, 1000, 3);
+	memset(p, 0xee, sizeof(p));
+	assert_int_equal(file_read(f, 900, p, sizeof(p), &got), 0);
+	assert_int_equal(got, 100);
+	assert_true(is_filled(p, 100, 3, 900));
+	assert_int_equal(p[100], 0xee);
+	assert_int_equal(file_read(f, 1000, p, sizeof(p), &got), 0);
+	assert_int_equal(got, 0);
+	got = 99;
+	assert_int_equal(file_read(f, 1ull << 40, p, sizeof(p), &got), 0);
+	assert_int_equal(got, 0);
+	file_close(f);
+}
+
+static void test_nothing_is_read_and_written(void **state)
+{
+	struct home *h = home_of(state);
+	struct file *f = home_file(h, "a", HOME_NEW);
+	size_t got = 99;
+
+	write_filled(f, 0, 10, 3);
+	assert_int_equal(file_read(f, 5, NULL, 0, &got), 0);
+	assert_int_equal(got, 0);
+	assert_int_equal(file_write(f, 100, NULL, 0), 0);
+	assert_int_equal(size_of(f), 10);
+	file_close(f);
+}
+
+static void test_hole_reads_as_zeros(void **state)
+{
+	static const uint8_t zero[PAGE];
+	struct home *h = home_of(state);
+	struct file *f = home_file(h, "a", HOME_NEW);
+	uint8_t p[PAGE];
+	size_t got;
+
+	write_filled(f, 3 * PAGE, PAGE, 5);
+	assert_int_equal(size_of(f), 4 * PAGE);
+	assert_int_equal(file_read(f, PAGE, p, PAGE, &got), 0);
+	assert_int_equal(got, PAGE);
+	assert_memory_equal(p, zero, PAGE);
+	file_close(f);
+}
+
+static void test_allocation_grows_and_changes_no_byte(void **state)
+{
+	static const uint8_t zero[PAGE];
+	struct home *h = home_of(state);
+	struct file *f = home_file(h, "a", HOME_NEW);
+	uint8_t p[PAGE];
+	size_t got;
+
+	write_filled(f, 0, 100, 5);
+	assert_int_equal(f->ops->allocate(f, 0, 10 * PAGE), 0);
+	assert_int_equal(size_of(f), 10 * PAGE);
+	assert_int_equal(file_read(f, 0, p, PAGE, &got), 0);
+	assert_int_equal(got, PAGE);
+	assert_true(is_filled(p, 100, 5, 0));
+	assert_memory_equal(p + 100, zero, PAGE - 100);
+	assert_int_equal(f->ops->allocate(f, PAGE, PAGE), 0); /* is there */
+	assert_int_equal(size_of(f), 10 * PAGE);
+	file_close(f);
+}
+
+static void test_allocation_beyond_the_disk_is_refused(void **state)
+{
+	struct home *h = home_of(state);
+	struct file *f = home_file(h, "a", HOME_NEW);
+	int error;
+
+	write_filled(f, 0, 100, 5);
+	error = f->ops->allocate(f, 0, 1ull << 60);
+	assert_true(error == -ENOSPC || error == -EFBIG);
+	assert_int_equal(size_of(f), 100);
+	assert_int_equal(f->ops->allocate(f, 0, 0), -EINVAL);
+	file_close(f);
+}
+
+static void test_truncation_cuts_and_grows(void **state)
+{
+	static const uint8_t zero[PAGE];
+	struct home *h = home_of(state);
+	struct file *f = home_file(h, "a", HOME_NEW);
+	uint8_t p[PAGE];
+	size_t got;
+
+	write_filled(f, 0, PAGE, 5);
+	assert_int_equal(f->ops->truncate(f, 10), 0);
+	assert_int_equal(size_of(f), 10);
+	assert_int_equal(f->ops->truncate(f, PAGE), 0);
+	assert_int_equal(file_read(f, 0, p, PAGE, &got), 0);
+	assert_int_equal(got, PAGE);
+	assert_true(is_filled(p, 10, 5, 0));
+	assert_memory_equal(p + 10, zero, PAGE - 10);
+	file_close(f);
+}
+
+/* A ring reads -1 as "where the file stands": a plain file has no such place. */
+static void test_offset_that_no_file_has(void **state)
+{
+	static const uint64_t offset[] = { UINT64_MAX, 1ull << 63, INT64_MAX - 1 };
+	struct home *h = home_of(state);
+	struct file *f = home_file(h, "a", HOME_NEW);
+	uint8_t p[8] = { 0 };
+	size_t i, got;
+
+	write_filled(f, 0, 100, 5);
+	for (i = 0; i < sizeof(offset) / sizeof(offset[0]); i++) {
+		struct file_read r = { f, offset[i], p, sizeof(p), 99, 99 };
+		int error = file_read(f, offset[i], p, sizeof(p), &got);
+
+		assert_true(error < 0 || !got);
+		h->env->ops->read_many(h->env, &r, 1);
+		assert_true(r.error < 0 || (!r.error && !r.got));
+		assert_true(file_write(f, offset[i], p, sizeof(p)) < 0);
+	}
+	assert_int_equal(size_of(f), 100);
+	file_close(f);
+}
+
+static void test_what_a_file_was_not_opened_for(void **state)
+{
+	struct home *h = home_of(state);
+	struct file *f = home_file(h, "a", ENV_WRITE | ENV_CREATE), *g;
+	struct file_read r = { .len = 4 };
+	uint8_t p[4] = { 0 };
+	size_t got;
+
+	write_filled(f, 0, 10, 1);
+	assert_int_equal(file_read(f, 0, p, sizeof(p), &got), -EBADF);
+	r.file = f;
+	r.data = p;
+	h->env->ops->read_many(h->env, &r, 1);
+	assert_int_equal(r.error, -EBADF);
+	g = home_file(h, "a", ENV_READ);
+	assert_int_equal(file_write(g, 0, p, sizeof(p)), -EBADF);
+	assert_int_equal(g->ops->allocate(g, 0, 100), -EBADF);
+	assert_int_equal(size_of(f), 10);
+	file_close(g);
+	file_close(f);
+}
+
+static void test_map_and_file_are_the_same_bytes(void **state)
+{
+	struct home *h = home_of(state);
+	struct file *f = home_file(h, "a", HOME_NEW);
+	uint8_t p[PAGE];
+	void *map = NULL;
+	size_t got;
+
+	assert_int_equal(f->ops->allocate(f, 0, 1 << 17), 0);
+	assert_int_equal(f->ops->map(f, 1 << 16, 1 << 16, true, &map), 0);
+	write_filled(f, (1 << 16) + 5, 100, 2);
+	assert_true(is_filled((const uint8_t *)map + 5, 100, 2, (1 << 16) + 5));
+	fill((uint8_t *)map + PAGE, PAGE, 9, 0);
+	assert_int_equal(file_sync(f), 0);
+	assert_int_equal(file_read(f, (1 << 16) + PAGE, p, PAGE, &got), 0);
+	assert_true(is_filled(p, PAGE, 9, 0));
+	f->ops->unmap(f, map, 1 << 16);
+	file_close(f);
+}
+
+/* ---- many reads ---- */
+
+static void test_many_reads_each_with_its_own_answer(void **state)
+{
+	struct home *h = home_of(state);
+	struct file *f = home_file(h, "a", HOME_NEW), *closed, *g;
+	uint8_t *p = port_alloc(MANY * PAGE);
+	static struct file_read read[MANY];
+	size_t i;
+
+	assert_non_null(p);
+	write_filled(f, 0, 100 * PAGE + 10, 1);
+	g = home_file(h, "b", HOME_NEW);
+	write_filled(g, 0, 3 * PAGE, 2);
+	closed = home_file(h, "c", ENV_WRITE | ENV_CREATE);
+	memset(p, 0xee, MANY * PAGE);
+	for (i = 0; i < MANY; i++)
+		read[i] = (struct file_read){ i % 10 == 9 ? closed : i % 3 ? f : g,
+					      i * 700,
+					      p + i * PAGE,
+					      i * 37 % PAGE,
+					      77,
+					      77 };
+	h->env->ops->read_many(h->env, read, MANY);
+	for (i = 0; i < MANY; i++) {
+		uint64_t size = read[i].file == f ? 100 * PAGE + 10 : 3 * PAGE;
+		uint64_t left = size > i * 700 ? size - i * 700 : 0;
+		size_t want = i * 37 % PAGE < left ? i * 37 % PAGE : (size_t)left;
+
+		if (read[i].file == closed && read[i].len) {
+			assert_int_equal(read[i].error, -EBADF);
+			continue;
+		}
+		assert_int_equal(read[i].error, 0);
+		assert_int_equal(read[i].got, read[i].file == closed ? 0 : want);
+		assert_true(is_filled(p + i * PAGE, read[i].got,
+				      read[i].file == f ? 1 : 2, i * 700));
+		assert_int_equal(p[i * PAGE + read[i].got], 0xee);
+	}
+	file_close(closed);
+	file_close(g);
+	file_close(f);
+	port_free(p);
+}
+
+static void test_no_reads(void **state)
+{
+	struct home *h = home_of(state);
+
+	h->env->ops->read_many(h->env, NULL, 0);
+}
+
+/* ---- several at once: more of them than a home has of anything ---- */
+
+struct reader {
+	struct env *env;
+	struct file *file;
+	unsigned int number;
+	const char *failed;
+};
+
+enum { OWN_BYTES = 64 << 10, ROUNDS = 12, AT_ONCE = 16 };
+
+static bool read_own(struct reader *r, uint8_t *p, uint64_t base)
+{
+	struct file_read read[AT_ONCE];
+	size_t i;
+
+	for (i = 0; i < AT_ONCE; i++)
+		read[i] = (struct file_read){ .file = r->file,
+					      .offset = base + i * PAGE,
+					      .data = p + i * PAGE,
+					      .len = PAGE };
+	r->env->ops->read_many(r->env, read, AT_ONCE);
+	for (i = 0; i < AT_ONCE; i++)
+		if (read[i].error || read[i].got != PAGE)
+			return false;
+	return true;
+}
+
+static void use_own_range(void *arg)
+{
+	struct reader *r = arg;
+	uint64_t base = (uint64_t)r->number * OWN_BYTES;
+	uint8_t *p = port_alloc(OWN_BYTES);
+	unsigned int i;
+	size_t got;
+
+	for (i = 0; p && i < ROUNDS && !r->failed; i++) {
+		fill(p, OWN_BYTES, r->number * 100 + i, base);
+		if (file_write(r->file, base, p, OWN_BYTES))
+			r->failed = "write";
+		else if (i % 4 == 0 && file_sync(r->file))
+			r->failed = "sync";
+		memset(p, 0, OWN_BYTES);
+		if (!read_own(r, p, base) ||
+		    !is_filled(p, OWN_BYTES, r->number * 100 + i, base))
+			r->failed = "read_many";
+		if (file_read(r->file, base + 5, p, 100, &got) || got != 100 ||
+		    !is_filled(p, 100, r->number * 100 + i, base + 5))
+			r->failed = "read";
+	}
+	if (!p)
+		r->failed = "memory";
+	port_free(p);
+}
+
+static void test_tasks_use_one_file_at_once(void **state)
+{
+	struct home *h = home_of(state);
+	struct file *f = home_file(h, "a", HOME_NEW);
+	struct env_task *task[TASKS];
+	struct reader reader[TASKS];
+	unsigned int i;
+
+	for (i = 0; i < TASKS; i++) {
+		reader[i] = (struct reader){ h->env, f, i, NULL };
+		assert_int_equal(h->env->ops->spawn(h->env, "reader", use_own_range,
+						    &reader[i], &task[i]),
+				 0);
+	}
+	for (i = 0; i < TASKS; i++)
+		h->env->ops->join(h->env, task[i]);
+	for (i = 0; i < TASKS; i++)
+		assert_null(reader[i].failed);
+	file_close(f);
+}
+
+/* ---- names ---- */
+
+static void test_open_flags(void **state)
+{
+	struct home *h = home_of(state);
+	struct file *f = NULL;
+
+	assert_int_equal(env_open(h->env, home_path(h, "a"), HOME_RW, &f), -ENOENT);
+	assert_null(f);
+	f = home_file(h, "a", HOME_NEW | ENV_EXCLUSIVE);
+	write_filled(f, 0, 10, 1);
+	file_close(f);
+	f = NULL;
+	assert_int_equal(
+		env_open(h->env, home_path(h, "a"), HOME_NEW | ENV_EXCLUSIVE, &f),
+		-EEXIST);
+	assert_null(f);
+	f = home_file(h, "a", HOME_NEW);
+	assert_int_equal(size_of(f), 10);
+	file_close(f);
+	f = home_file(h, "a", HOME_NEW | ENV_TRUNCATE);
+	assert_int_equal(size_of(f), 0);
+	file_close(f);
+}
+
+static int count_name(void *arg, const char *name)
+{
+	unsigned int *seen = arg;
+
+	if (strlen(name) != 1 || *name < 'a' || *name > 'z')
+		return -EBADMSG;
+	*seen |= 1u << (*name - 'a');
+	return *name == 'z' ? -ECANCELED : 0;
+}
+
+static void test_names_come_change_and_go(void **state)
+{
+	struct home *h = home_of(state);
+	const struct env_ops *ops = h->env->ops;
+	struct file *f = home_file(h, "a", HOME_NEW), *g = home_file(h, "b", HOME_NEW);
+	unsigned int seen = 0;
+
+	write_filled(f, 0, 10, 1);
+	assert_int_equal(ops->mkdir(h->env, home_path(h, "c")), 0);
+	assert_int_equal(ops->mkdir(h->env, home_path(h, "c")), -EEXIST);
+	assert_int_equal(ops->list(h->env, h->dir, count_name, &seen), 0);
+	assert_int_equal(seen, 7);
+	assert_int_equal(ops->rename(h->env, home_path(h, "a"), home_path(h, "b")), 0);
+	assert_int_equal(ops->rename(h->env, home_path(h, "a"), home_path(h, "b")),
+			 -ENOENT);
+	assert_int_equal(ops->rmdir(h->env, home_path(h, "c")), 0);
+	assert_int_equal(ops->sync_dir(h->env, h->dir), 0);
+	assert_int_equal(ops->sync_dir(h->env, home_path(h, "c")), -ENOENT);
+	seen = 0;
+	assert_int_equal(ops->list(h->env, h->dir, count_name, &seen), 0);
+	assert_int_equal(seen, 2);
+	assert_int_equal(size_of(g), 0); /* without a name, and still there */
+	file_close(g);
+	g = home_file(h, "b", ENV_READ);
+	assert_int_equal(size_of(g), 10);
+	assert_int_equal(ops->unlink(h->env, home_path(h, "b")), 0);
+	assert_int_equal(ops->unlink(h->env, home_path(h, "b")), -ENOENT);
+	file_close(g);
+	file_close(f);
+	file_close(home_file(h, "z", HOME_NEW));
+	assert_int_equal(ops->list(h->env, h->dir, count_name, &seen), -ECANCELED);
+}
+
+static void test_lock_has_one_owner(void **state)
+{
+	struct home *h = home_of(state);
+	const struct env_ops *ops = h->env->ops;
+	struct env_lock *lock = NULL, *other = NULL;
+
+	assert_int_equal(ops->lock(h->env, home_path(h, "l"), &lock), 0);
+	assert_int_equal(ops->lock(h->env, home_path(h, "l"), &other), -EBUSY);
+	assert_null(other);
+	ops->unlock(h->env, lock);
+	assert_int_equal(ops->lock(h->env, home_path(h, "l"), &lock), 0);
+	ops->unlock(h->env, lock);
+}
+
+static void test_whole_files(void **state)
+{
+	struct home *h = home_of(state);
+	struct kv_buf b = { 0 };
+
+	assert_int_equal(env_write_file(h->env, h->dir, "a", "one", 3), 0);
+	assert_int_equal(env_write_file(h->env, h->dir, "a", "three", 5), 0);
+	assert_int_equal(env_read_file(h->env, home_path(h, "a"), 5, &b), 0);
+	assert_int_equal(b.len, 5);
+	assert_memory_equal(b.data, "three", 5);
+	assert_int_equal(env_read_file(h->env, home_path(h, "a"), 4, &b), -EFBIG);
+	assert_int_equal(env_read_file(h->env, home_path(h, "b"), 4, &b), -ENOENT);
+	kv_buf_free(&b);
+}
+
+static void test_open_without_memory(void **state)
+{
+	struct home *h = home_of(state);
+	struct file *f = NULL;
+
+	port_fault_set(1, true);
+	assert_int_equal(env_open(h->env, home_path(h, "a"), HOME_NEW, &f), -ENOMEM);
+	port_fault_set(0, false);
+	assert_null(f);
+}
+
+/* ---- time, chance, work ---- */
+
+static void test_clock_goes_on_while_one_sleeps(void **state)
+{
+	struct home *h = home_of(state);
+	uint64_t before = h->env->ops->now_ns(h->env);
+
+	h->env->ops->sleep_ns(h->env, 2000000);
+	assert_true(h->env->ops->now_ns(h->env) - before >= 2000000);
+	assert_true(h->env->ops->random(h->env) != h->env->ops->random(h->env));
+}
+
+struct turn {
+	struct env *env;
+	struct port_mutex lock;
+	struct env_cond *changed;
+	unsigned int value; /* protected by lock */
+};
+
+static void take_turns(void *arg)
+{
+	struct turn *t = arg;
+	unsigned int i;
+
+	port_mutex_lock(&t->lock);
+	for (i = 0; i < 10; i++) {
+		while (t->value % 2 == 0)
+			t->env->ops->cond_wait(t->env, t->changed, &t->lock, 0);
+		t->value++;
+		t->env->ops->cond_signal(t->env, t->changed);
+	}
+	port_mutex_unlock(&t->lock);
+}
+
+static void test_tasks_wait_for_each_other(void **state)
+{
+	struct home *h = home_of(state);
+	const struct env_ops *ops = h->env->ops;
+	struct turn t = { .env = h->env };
+	struct env_task *task;
+	uint64_t begun;
+	unsigned int i;
+
+	port_mutex_init(&t.lock);
+	assert_int_equal(ops->cond_new(h->env, &t.changed), 0);
+	assert_int_equal(ops->spawn(h->env, "turns", take_turns, &t, &task), 0);
+	port_mutex_lock(&t.lock);
+	for (i = 0; i < 10; i++) {
+		while (t.value % 2)
+			ops->cond_wait(h->env, t.changed, &t.lock, 1000000000);
+		t.value++;
+		ops->cond_signal(h->env, t.changed);
+	}
+	port_mutex_unlock(&t.lock);
+	ops->join(h->env, task);
+	assert_int_equal(t.value, 20);
+	port_mutex_lock(&t.lock);
+	begun = ops->now_ns(h->env);
+	while (ops->now_ns(h->env) - begun < 3000000) /* nobody signals */
+		ops->cond_wait(h->env, t.changed, &t.lock, 3000000);
+	port_mutex_unlock(&t.lock);
+	ops->cond_free(h->env, t.changed);
+	port_mutex_destroy(&t.lock);
+}
+
+static void find_home(void *arg, const char *name, uint64_t value)
+{
+	const struct home *h = arg;
+
+	if (!strncmp(name, "home_", 5)) {
+		assert_string_equal(name + 5, home_name[h->kind]);
+		assert_int_equal(value, 1);
+		h->env->ops->unlink(h->env, home_path(h, "told"));
+	}
+}
+
+static void test_stats_tell_the_home(void **state)
+{
+	struct home *h = home_of(state);
+
+	file_close(home_file(h, "told", HOME_NEW));
+	env_stats(h->env, find_home, h);
+	assert_int_equal(h->env->ops->unlink(h->env, home_path(h, "told")), -ENOENT);
+}
+
+/* ---- devices, which a simulator has not ---- */
+
+static void test_error_of_a_device_is_told(void **state)
+{
+	struct home *h = home_of(state);
+	struct file_read r = { .len = 4 };
+	uint8_t p[4] = { 0 };
+	struct file *f;
+	size_t got = 9;
+
+	assert_int_equal(env_open(h->env, h->dir, ENV_READ, &f), 0);
+	assert_int_equal(file_read(f, 0, p, sizeof(p), &got), -EISDIR);
+	r.file = f;
+	r.data = p;
+	h->env->ops->read_many(h->env, &r, 1);
+	assert_int_equal(r.error, -EISDIR);
+	file_close(f);
+	assert_int_equal(env_open(h->env, "/dev/full", HOME_RW, &f), 0);
+	assert_int_equal(file_write(f, 0, p, sizeof(p)), -ENOSPC);
+	assert_int_equal(file_sync(f), -EINVAL);
+	file_close(f);
+	assert_int_equal(
+		file_read_exact(f = home_file(h, "a", HOME_NEW), "a", 0, p, 1, NULL),
+		-EBADMSG);
+	file_close(f);
+}
+
+/* One system call takes 2 GiB at most, and the length of a ring's operation has 32 bits. */
+static void test_write_of_more_than_a_call_can_take(void **state)
+{
+	struct home *h = home_of(state);
+	uint64_t huge = 4ull << 30;
+	struct file *f, *zero;
+	void *p = NULL;
+
+	assert_int_equal(env_open(h->env, "/dev/zero", ENV_READ, &zero), 0);
+	assert_int_equal(zero->ops->map(zero, 0, huge, false, &p), 0);
+	assert_int_equal(env_open(h->env, "/dev/null", ENV_WRITE, &f), 0);
+	assert_int_equal(file_write(f, 0, p, huge), 0);
+	assert_int_equal(file_write(f, 0, p, huge + 1), 0);
+	zero->ops->unmap(zero, p, huge);
+	file_close(f);
+	file_close(zero);
+}
+
+/* ---- all of it at random ---- */
+
+enum { MODEL_BYTES = 256 << 10 };
+
+struct model {
+	struct home *home;
+	struct file *file;
+	uint64_t random, size;
+	uint8_t *bytes, *scratch;
+};
+
+static uint64_t draw(struct model *m, uint64_t below)
+{
+	m->random += 0x9e3779b97f4a7c15u;
+	return (m->random ^ m->random >> 29) * 0xbf58476d1ce4e5b9u % 1000003 % below;
+}
+
+static void model_read(struct model *m, size_t n)
+{
+	static struct file_read read[MANY];
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		read[i] = (struct file_read){ .file = m->file,
+					      .offset = draw(m, MODEL_BYTES),
+					      .data = m->scratch + i * PAGE,
+					      .len = (size_t)draw(m, PAGE) };
+	if (n == 1)
+		read[0].error = file_read(m->file, read[0].offset, read[0].data,
+					  read[0].len, &read[0].got);
+	else
+		m->home->env->ops->read_many(m->home->env, read, n);
+	for (i = 0; i < n; i++) {
+		uint64_t left = m->size > read[i].offset ? m->size - read[i].offset : 0;
+
+		assert_int_equal(read[i].error, 0);
+		assert_int_equal(read[i].got, read[i].len < left ? read[i].len : left);
+		if (read[i].got)
+			assert_memory_equal(read[i].data, m->bytes + read[i].offset,
+					    read[i].got);
+	}
+}
+
+static void model_resize(struct model *m, uint64_t size)
+{
+	if (size < m->size)
+		memset(m->bytes + size, 0, m->size - size);
+	m->size = size;
+}
+
+static void model_step(struct model *m)
+{
+	uint64_t offset = draw(m, MODEL_BYTES), len = draw(m, 3 * PAGE) + 1;
+
+	if (len > MODEL_BYTES - offset)
+		len = MODEL_BYTES - offset;
+	switch (draw(m, 8)) {
+	case 0:
+		assert_int_equal(m->file->ops->truncate(m->file, offset), 0);
+		model_resize(m, offset);
+		break;
+	case 1:
+		assert_int_equal(m->file->ops->allocate(m->file, offset, len), 0);
+		model_resize(m, offset + len > m->size ? offset + len : m->size);
+		break;
+	case 2:
+		assert_int_equal(file_sync(m->file), 0);
+		break;
+	case 3:
+	case 4:
+		model_read(m, draw(m, MANY) + 1);
+		break;
+	case 5:
+		model_read(m, 1);
+		break;
+	default:
+		fill(m->bytes + offset, len, m->random, offset);
+		assert_int_equal(file_write(m->file, offset, m->bytes + offset, len), 0);
+		model_resize(m, offset + len > m->size ? offset + len : m->size);
+	}
+}
+
+static void test_random_operations_follow_a_model(void **state)
+{
+	const char *seconds = getenv("KV_TORTURE"), *seed = getenv("KV_SEED");
+	uint64_t until = env_posix()->ops->now_ns(env_posix()), i;
+	struct model m = { .home = home_of(state) };
+
+	m.random = seed ? strtoull(seed, NULL, 0) : 1;
+	until += (seconds ? strtoull(seconds, NULL, 10) : 0) * 1000000000u;
+	print_message("KV_SEED=%llu\n", (unsigned long long)m.random);
+	m.file = home_file(m.home, "a", HOME_NEW);
+	m.bytes = calloc(1, MODEL_BYTES);
+	m.scratch = malloc(MANY * PAGE);
+	assert_true(m.bytes && m.scratch);
+	for (i = 0; i < 400 || env_posix()->ops->now_ns(env_posix()) < until; i++)
+		model_step(&m);
+	free(m.bytes);
+	free(m.scratch);
+	file_close(m.file);
+}
+
+enum {
+	EVERY = 1 << HOME_POSIX | 1 << HOME_URING | 1 << HOME_SIM,
+	KERNEL = 1 << HOME_POSIX | 1 << HOME_URING,
+};
+
+#define TEST(name, homes)          \
+	{                          \
+#name, name, homes \
+	}
+
+int main(void)
+{
+	static const struct home_test tests[] = {
+		TEST(test_read_what_was_written, EVERY),
+		TEST(test_read_is_short_at_the_end_alone, EVERY),
+		TEST(test_nothing_is_read_and_written, EVERY),
+		TEST(test_hole_reads_as_zeros, EVERY),
+		TEST(test_allocation_grows_and_changes_no_byte, EVERY),
+		TEST(test_allocation_beyond_the_disk_is_refused, EVERY),
+		TEST(test_truncation_cuts_and_grows, EVERY),
+		TEST(test_offset_that_no_file_has, EVERY),
+		TEST(test_what_a_file_was_not_opened_for, EVERY),
+		TEST(test_map_and_file_are_the_same_bytes, EVERY),
+		TEST(test_many_reads_each_with_its_own_answer, EVERY),
+		TEST(test_no_reads, EVERY),
+		TEST(test_tasks_use_one_file_at_once, EVERY),
+		TEST(test_open_flags, EVERY),
+		TEST(test_names_come_change_and_go, EVERY),
+		TEST(test_lock_has_one_owner, EVERY),
+		TEST(test_whole_files, EVERY),
+		TEST(test_open_without_memory, EVERY),
+		TEST(test_clock_goes_on_while_one_sleeps, EVERY),
+		TEST(test_tasks_wait_for_each_other, EVERY),
+		TEST(test_stats_tell_the_home, EVERY),
+		TEST(test_error_of_a_device_is_told, KERNEL),
+		TEST(test_write_of_more_than_a_call_can_take, KERNEL),
+		TEST(test_random_operations_follow_a_model, EVERY),
+	};
+
+	return home_run_tests(tests, sizeof(tests) / sizeof(tests[0]));
+}
