@@ -12,7 +12,7 @@
 int hash_record_parse(const struct log_record *r, struct hash_record *out)
 {
 	const uint8_t *p = r->payload.data;
-	uint64_t head;
+	uint64_t head, written = r->sequence * LOG_ALIGN, prev;
 	size_t key_len;
 
 	if ((r->type & HASH_TYPE) > HASH_DELETE ||
@@ -21,13 +21,16 @@ int hash_record_parse(const struct log_record *r, struct hash_record *out)
 		return -EBADMSG;
 	head = port_get_le64(p);
 	key_len = head & ((1u << HASH_KEY_BITS) - 1);
-	if (key_len > r->payload.len - HASH_HEAD_BYTES)
+	prev = (head >> HASH_KEY_BITS) * LOG_ALIGN;
+	/* Versions lead backwards, so that following them ends. */
+	if (key_len > r->payload.len - HASH_HEAD_BYTES || written > r->position ||
+	    (prev && prev >= written))
 		return -EBADMSG;
 	*out = (struct hash_record){
 		.position = r->position,
 		.sequence = r->sequence,
 		.bytes = r->end - r->position,
-		.prev = (head >> HASH_KEY_BITS) * LOG_ALIGN,
+		.prev = prev,
 		.type = r->type,
 		.key = kv_slice(p + HASH_HEAD_BYTES, key_len),
 		.value = kv_slice(p + HASH_HEAD_BYTES + key_len,

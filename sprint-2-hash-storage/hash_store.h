@@ -153,7 +153,7 @@ struct hash_record {
 	struct log_record log; /* that this is in */
 };
 
-/* -EBADMSG when the payload is too short for what it says. */
+/* -EBADMSG when it is no put or delete, or says what no writer can have said. */
 int hash_record_parse(const struct log_record *r, struct hash_record *out);
 /* The record at a position; see log_read() for check, buf and errors. */
 int hash_record_read(struct hash_store *s, uint64_t position, bool check,

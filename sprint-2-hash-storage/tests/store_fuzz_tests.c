@@ -60,11 +60,50 @@ static void test_identity_that_cannot_be_is_refused(void **state)
 	assert_int_equal(port_fault_live(), 0);
 }
 
+/* The first record of a good store, changed behind a right checksum. */
+static void test_records_that_cannot_be_are_refused(void **state)
+{
+	enum { LENGTH = 4, SEQUENCE = 16, TYPE = 23, HEAD = 24 };
+	static const struct {
+		size_t at, bytes;
+		uint64_t value;
+	} lies[] = {
+		{ SEQUENCE, 7, 9 },                /* written later than it stands */
+		{ SEQUENCE, 7, (1ull << 56) - 1 }, /* ... by far */
+		{ HEAD, 8, 5 | 8ull << 17 },       /* its older version is itself */
+		{ HEAD, 8, 5 | 9ull << 17 },       /* ... or comes after it */
+		{ HEAD, 8, (1 << 17) - 1 },        /* a longer key than record */
+		{ TYPE, 1, 2 },                    /* a retirement of another length */
+		{ TYPE, 1, 3 },                    /* types that nobody writes */
+		{ TYPE, 1, 0x0f },
+		{ TYPE, 1, 0x40 },
+		{ TYPE, 1, 0x80 },
+		{ LENGTH, 4, 0 },
+	};
+	const size_t first = STORE_FUZZ_HEAD + 64 + 64;
+	uint8_t *input = malloc(fuzz_target.max), word[8];
+	size_t i, n;
+
+	(void)state;
+	assert_non_null(input);
+	for (i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+		n = fuzz_target.seed(0, input);
+		port_put_le64(word, lies[i].value);
+		memcpy(input + first + lies[i].at, word, lies[i].bytes);
+		(void)LLVMFuzzerTestOneInput(input, n);
+		if (fuzz_result() != -EBADMSG)
+			fail_msg("lie %zu: %d", i, fuzz_result());
+	}
+	free(input);
+	assert_int_equal(port_fault_live(), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_good_stores_are_read),
 		cmocka_unit_test(test_identity_that_cannot_be_is_refused),
+		cmocka_unit_test(test_records_that_cannot_be_are_refused),
 		cmocka_unit_test(test_changed_stores_are_read_or_refused),
 	};
 
