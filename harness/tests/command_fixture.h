@@ -3,17 +3,10 @@
  * command_fixture.h - what the tests of the program share: starting the kvbench that was
  * built beside them, what it printed, what it left in a scratch directory.
  *
- * Included once a program, before anything else: cmocka.h wants its own headers first.
+ * Included once a program.
  */
 #ifndef COMMAND_FIXTURE_H
 #define COMMAND_FIXTURE_H
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 
 #include <fcntl.h>
 #include <signal.h>
@@ -24,12 +17,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../../sprint-1-core-memory/tests/scratch.h"
 #include "../engines.h"
 #include "../replicate.h"
 
 enum { ARGS_MAX = 48, TEXT_MAX = 1 << 17, PATIENCE_S = 120 };
 
-static char program[1024], scratch[128];
+static char program[1024];
 
 /* ---- running the program ---- */
 
@@ -47,16 +41,6 @@ struct surroundings {    /* of a child; zeroes are the usual ones */
 	int terminal;    /* stderr is this terminal */
 	rlim_t file_size;
 };
-
-static const char *in_scratch(const char *name)
-{
-	static char path[32][256];
-	static unsigned int next;
-	char *p = path[next++ % 32];
-
-	(void)snprintf(p, sizeof(path[0]), "%s/%s", scratch, name);
-	return p;
-}
 
 static void become(const struct surroundings *s, const char *const *args)
 {
@@ -241,22 +225,6 @@ static void test_commands_under_an_emulator(void **state)
 	(void)state;
 	print_message("skipped: this emulator cannot start kvbench (no binfmt_misc)\n");
 	skip();
-}
-
-static int make_scratch(void **state)
-{
-	const char *tmp = getenv("TMPDIR");
-
-	(void)state;
-	(void)snprintf(scratch, sizeof(scratch), "%.80s/kvbench-test-XXXXXX",
-		       tmp ? tmp : "/tmp");
-	return mkdtemp(scratch) ? 0 : -1;
-}
-
-static int drop_scratch(void **state)
-{
-	(void)state;
-	return remove_tree(scratch);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_scratch, drop_scratch)

@@ -3,66 +3,25 @@
  * peer_fixture.h - what the tests of the libraries' adapters share: a scratch directory,
  * and a test made for each peer that this build has.
  *
- * Included once a program, before anything else: cmocka.h wants certain headers first.
+ * Included once a program.
  */
 #ifndef PEER_FIXTURE_H
 #define PEER_FIXTURE_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
+#include "../../sprint-1-core-memory/tests/scratch.h"
 #include "../engines.h"
 
-#include <ftw.h>
-#include <unistd.h>
-
-enum { PEER_TESTS_MAX = 256, PEER_PATH = 128 };
+enum { PEER_TESTS_MAX = 256, PEER_PATH = SCRATCH_PATH };
 
 /* Small enough for a test, above what any library calls too little. */
 #define PEER_MEMORY "memory_bytes=16m"
-
-static char peer_scratch[PEER_PATH / 2];
-
-static int peer_remove_one(const char *path, const struct stat *st, int type,
-			   struct FTW *ftw)
-{
-	(void)st, (void)type, (void)ftw;
-	return remove(path);
-}
-
-static void peer_remove_store(const char *dir)
-{
-	(void)nftw(dir, peer_remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-/* For cmocka_run_group_tests(). */
-static int peer_make_scratch(void **state)
-{
-	const char *tmp = getenv("TMPDIR");
-
-	(void)state;
-	(void)snprintf(peer_scratch, sizeof(peer_scratch), "%.40s/peers-XXXXXX",
-		       tmp ? tmp : "/tmp");
-	return mkdtemp(peer_scratch) ? 0 : -1;
-}
-
-static int peer_drop_scratch(void **state)
-{
-	(void)state;
-	peer_remove_store(peer_scratch);
-	return 0;
-}
 
 /* The name of a directory in the scratch that is not there; out of PEER_PATH bytes. */
 static inline const char *peer_new_dir(char *out)
 {
 	static unsigned int made;
 
-	(void)snprintf(out, PEER_PATH, "%s/store-%u", peer_scratch, made++);
+	(void)snprintf(out, PEER_PATH, "%s/store-%u", scratch, made++);
 	return out;
 }
 
@@ -151,8 +110,7 @@ static inline int peer_tests_run(const char *group, struct peer_tests *t)
 {
 	if (!t->n)
 		print_message("skipped: %s: no peer is built in\n", group);
-	return _cmocka_run_group_tests(group, t->test, t->n, peer_make_scratch,
-				       peer_drop_scratch);
+	return _cmocka_run_group_tests(group, t->test, t->n, make_scratch, drop_scratch);
 }
 
 #endif /* PEER_FIXTURE_H */

@@ -21,8 +21,8 @@ static struct kv_target target_of(const struct engine_info *e, const char *optio
 	return (struct kv_target){
 		.ops = e->ops,
 		.options = options,
-		.scratch = peer_scratch,
-		.remove_store = peer_remove_store,
+		.scratch = scratch,
+		.remove_store = scratch_remove,
 		.huge_value = 2 << 20,
 	};
 }
@@ -176,8 +176,8 @@ static void test_bad_options_give_sentences(void **state)
 	assert_int_not_equal(access(dir, F_OK), 0); /* nothing was begun */
 	memset(longer, 'd', sizeof(longer) - 1);
 	longer[sizeof(longer) - 1] = '\0';
-	memcpy(longer, peer_scratch, strlen(peer_scratch));
-	longer[strlen(peer_scratch)] = '/';
+	memcpy(longer, scratch, strlen(scratch));
+	longer[strlen(scratch)] = '/';
 	refused(e, longer, "", "director");
 	refused(e, "", "", "directory");
 }

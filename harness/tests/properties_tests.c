@@ -3,15 +3,8 @@
  * properties_tests.c - workload files in Java's syntax, what each property sets, and what
  * is said of one that is unknown, out of range or not supported.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
-
-#include <unistd.h>
-
 #include "../../sprint-1-core-memory/port_fault.h"
+#include "../../sprint-1-core-memory/tests/scratch.h"
 #include "../workload/properties.h"
 #include "../workload/ycsb_property.h"
 
@@ -695,14 +688,13 @@ static void write_lines(const char *path, const char *lines)
 
 static void test_name_is_a_preset_before_it_is_a_file(void **state)
 {
-	char directory[] = "/tmp/properties-tests-XXXXXX", here[1024];
+	char here[1024];
 	struct kv_msg why = { "" };
 	struct workload w;
 
-	(void)state;
+	assert_int_equal(make_scratch(state), 0);
 	assert_non_null(getcwd(here, sizeof(here)));
-	assert_non_null(mkdtemp(directory));
-	assert_int_equal(chdir(directory), 0);
+	assert_int_equal(chdir(scratch), 0);
 	write_lines("a", "recordcount=7\n");
 	write_lines("mine", "recordcount=8\n");
 	assert_int_equal(workload_find("a", &w, &why), 0);
@@ -713,9 +705,8 @@ static void test_name_is_a_preset_before_it_is_a_file(void **state)
 	assert_int_equal(workload_find("mine", &w, &why), 0);
 	assert_int_equal(w.record_count, 8);
 	assert_int_equal(workload_find("yours", &w, &why), -EINVAL);
-	assert_int_equal(unlink("a") | unlink("mine"), 0);
 	assert_int_equal(chdir(here), 0);
-	assert_int_equal(rmdir(directory), 0);
+	assert_int_equal(drop_scratch(state), 0);
 }
 
 int main(void)

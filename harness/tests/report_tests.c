@@ -3,25 +3,20 @@
  * report_tests.c - a report rendered from the committed sample's results: complete, free of
  * the network, safe from hostile text, and without a complaint from a browser.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
-
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../../sprint-1-core-memory/tests/scratch.h"
 #include "../report/grid.h"
 #include "../report/report.h"
 
 static const char sample[] = "reports/sample";
 
-static json_t *set;        /* the sample's results */
-static char directory[64]; /* the report that all tests look at */
+static json_t *set;                  /* the sample's results */
+static char directory[SCRATCH_PATH]; /* the report that all tests look at */
 static struct kv_buf page, markdown;
 
 /* ---- files ---- */
@@ -45,19 +40,12 @@ static void read_file(const char *dir, const char *name, struct kv_buf *out)
 	(void)fclose(f);
 }
 
-static void remove_report(const char *dir)
+static const char *make_directory(const char *name)
 {
-	char command[128];
+	const char *dir = in_scratch(name);
 
-	(void)snprintf(command, sizeof(command), "rm -rf '%s'", dir);
-	if (system(command))
-		print_message("%s could not be removed\n", dir);
-}
-
-static void make_directory(char *dir, size_t size)
-{
-	(void)snprintf(dir, size, "/tmp/report-tests-XXXXXX");
-	assert_non_null(mkdtemp(dir));
+	assert_int_equal(mkdir(dir, 0755), 0);
+	return dir;
 }
 
 /* How often what occurs in [from, to). */
@@ -74,12 +62,13 @@ static int render_sample(void **state)
 {
 	struct kv_msg why = { "" };
 
-	(void)state;
+	if (make_scratch(state))
+		return -1;
 	if (results_load(sample, &set, &why)) {
 		print_error("%s\n", why.text);
 		return -1;
 	}
-	make_directory(directory, sizeof(directory));
+	(void)snprintf(directory, sizeof(directory), "%s", make_directory("sample"));
 	if (report_render(set, directory, &why)) {
 		print_error("%s\n", why.text);
 		return -1;
@@ -91,12 +80,10 @@ static int render_sample(void **state)
 
 static int drop_sample(void **state)
 {
-	(void)state;
-	remove_report(directory);
 	kv_buf_free(&page);
 	kv_buf_free(&markdown);
 	json_decref(set);
-	return 0;
+	return drop_scratch(state);
 }
 
 /* ---- the page as text ---- */
@@ -228,15 +215,14 @@ static json_t *first_cell(json_t *of, const char *engine)
 
 static void render_copy(json_t *copy, struct kv_buf *html, struct kv_buf *md)
 {
+	const char *dir = make_directory("copy");
 	struct kv_msg why = { "" };
-	char dir[64];
 
-	make_directory(dir, sizeof(dir));
 	if (report_render(copy, dir, &why))
 		fail_msg("%s", why.text);
 	read_file(dir, "index.html", html);
 	read_file(dir, "report.md", md);
-	remove_report(dir);
+	scratch_remove(dir);
 }
 
 static void test_text_of_others_is_no_markup(void **state)
@@ -298,12 +284,12 @@ static void test_wrong_content_voids_a_cell(void **state)
 
 static void test_without_gnuplot_tables_remain(void **state)
 {
-	char *path = strdup(getenv("PATH")), dir[64];
+	const char *dir = make_directory("plain");
+	char *path = strdup(getenv("PATH"));
 	struct kv_buf html = { 0 };
 	struct kv_msg why = { "" };
 
 	(void)state;
-	make_directory(dir, sizeof(dir));
 	(void)setenv("PATH", "/nonexistent", 1);
 	assert_int_equal(report_render(set, dir, &why), 0);
 	(void)setenv("PATH", path, 1);
@@ -311,7 +297,7 @@ static void test_without_gnuplot_tables_remain(void **state)
 	read_file(dir, "index.html", &html);
 	assert_non_null(strstr(html.data, "<table id=\"relative\""));
 	kv_buf_free(&html);
-	remove_report(dir);
+	scratch_remove(dir);
 	free(path);
 }
 
@@ -342,10 +328,10 @@ static const char inspector[] =
 
 static void look_at_page(unsigned int width, struct kv_buf *dom, struct kv_buf *messages)
 {
-	char command[1024], dir[64];
+	const char *dir = make_directory("browser");
+	char command[2048];
 	FILE *f;
 
-	make_directory(dir, sizeof(dir));
 	(void)snprintf(command, sizeof(command), "%s/page.html", dir);
 	f = fopen(command, "w");
 	assert_non_null(f);
@@ -362,7 +348,7 @@ static void look_at_page(unsigned int width, struct kv_buf *dom, struct kv_buf *
 	assert_int_equal(system(command), 0);
 	read_file(dir, "dom.txt", dom);
 	read_file(dir, "messages.txt", messages);
-	remove_report(dir);
+	scratch_remove(dir);
 }
 
 static void test_browser_has_nothing_to_complain_of(void **state)

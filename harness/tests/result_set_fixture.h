@@ -3,57 +3,13 @@
  * result_set_fixture.h - what the tests of result sets share: a scratch directory, a
  * replicate as it comes from a run, and a set that holds it.
  *
- * Included once a program, before anything else: cmocka.h wants its own headers first.
+ * Included once a program.
  */
 #ifndef RESULT_SET_FIXTURE_H
 #define RESULT_SET_FIXTURE_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
-
-#include <ftw.h>
-#include <stdio.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
+#include "../../sprint-1-core-memory/tests/scratch.h"
 #include "../results/results.h"
-
-enum { PATH = 128 };
-
-static char scratch[PATH / 2];
-
-static inline const char *in_scratch(const char *name)
-{
-	static char path[2][PATH];
-	static unsigned int turn;
-
-	turn ^= 1;
-	(void)snprintf(path[turn], PATH, "%s/%s", scratch, name);
-	return path[turn];
-}
-
-static inline int make_scratch(void **state)
-{
-	(void)state;
-	(void)snprintf(scratch, sizeof(scratch), "/tmp/set-tests-XXXXXX");
-	return mkdtemp(scratch) ? 0 : -1;
-}
-
-static inline int remove_one(const char *path, const struct stat *st, int type,
-			     struct FTW *ftw)
-{
-	(void)st, (void)type, (void)ftw;
-	return remove(path);
-}
-
-static inline int drop_scratch(void **state)
-{
-	(void)state;
-	return nftw(scratch, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
 
 /* JSON with ' for ". */
 static inline json_t *parse(const char *text)

@@ -3,15 +3,8 @@
  * sync_counter_tests.c - each sync counted exactly once, whoever made it, and every call
  * that is stood between still doing what the C library's does.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
-
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <jansson.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -29,32 +22,10 @@
 #include <lmdb.h>
 #endif
 
+#include "../../sprint-1-core-memory/tests/scratch.h"
 #include "../measure/sync_counter.h"
 
-enum { PATH = 128 };
-
-static char scratch[PATH / 2];
-
 /* ---- files ---- */
-
-/* A path in the scratch directory, the same for the same name. */
-static const char *in_scratch(const char *name)
-{
-	static char path[2][PATH];
-	static unsigned int turn;
-
-	turn ^= 1;
-	(void)snprintf(path[turn], PATH, "%s/%s", scratch, name);
-	return path[turn];
-}
-
-static int open_file(const char *name, int flags)
-{
-	int fd = open(in_scratch(name), O_RDWR | O_CREAT | O_CLOEXEC | flags, 0644);
-
-	assert_true(fd >= 0);
-	return fd;
-}
 
 static void check_holds(const char *name, const char *text)
 {
@@ -65,25 +36,6 @@ static void check_holds(const char *name, const char *text)
 	(void)fread(got, 1, sizeof(got) - 1, f);
 	(void)fclose(f);
 	assert_string_equal(got, text);
-}
-
-static int make_scratch(void **state)
-{
-	(void)state;
-	(void)snprintf(scratch, sizeof(scratch), "/tmp/sync-tests-XXXXXX");
-	return mkdtemp(scratch) ? 0 : -1;
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st, (void)type, (void)ftw;
-	return remove(path);
-}
-
-static int drop_scratch(void **state)
-{
-	(void)state;
-	return nftw(scratch, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 /* ---- syncs ---- */
@@ -113,7 +65,7 @@ static void check_counted(uint64_t fsyncs, uint64_t fdatasyncs, uint64_t msyncs,
 
 static void test_each_sync_is_counted_once(void **state)
 {
-	int fd = open_file("syncs", 0);
+	int fd = open_in_scratch("syncs", 0);
 	struct sync_counts now;
 
 	(void)state;
@@ -135,7 +87,7 @@ static void test_each_sync_is_counted_once(void **state)
 
 static void test_msync_counts_when_it_waits(void **state)
 {
-	int fd = open_file("mapped", 0);
+	int fd = open_in_scratch("mapped", 0);
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	char *p;
 
@@ -186,7 +138,7 @@ static void test_writes_count_by_how_the_file_was_opened(void **state)
 	(void)state;
 	for (i = 0; i < 4; i++) {
 		/* The same number each time: it is a new file's. */
-		int fd = open_file(file[i].name, file[i].flags);
+		int fd = open_in_scratch(file[i].name, file[i].flags);
 
 		begin_count();
 		write_by_every_call(fd);
@@ -199,7 +151,7 @@ static void test_writes_count_by_how_the_file_was_opened(void **state)
 static void test_a_write_may_ask_for_its_own_sync(void **state)
 {
 	struct iovec v = { "w", 1 };
-	int plain = open_file("own", 0), synced = open_file("own", O_DSYNC);
+	int plain = open_in_scratch("own", 0), synced = open_in_scratch("own", O_DSYNC);
 
 	(void)state;
 	if (pwritev2(plain, &v, 1, 0, RWF_DSYNC) < 0 && errno == ENOTSUP) {
@@ -227,7 +179,8 @@ static void write_one(int fd)
 
 static void test_descriptors_that_take_over_a_number(void **state)
 {
-	int plain = open_file("plain", 0), synced = open_file("dsync", O_DSYNC), third;
+	int plain = open_in_scratch("plain", 0),
+	    synced = open_in_scratch("dsync", O_DSYNC), third;
 
 	(void)state;
 	begin_count();
@@ -239,7 +192,7 @@ static void test_descriptors_that_take_over_a_number(void **state)
 	write_one(plain);
 	check_counted(0, 0, 0, 1);
 	assert_int_equal(close(plain), 0);
-	plain = open_file("plain", 0);
+	plain = open_in_scratch("plain", 0);
 	write_one(plain);
 	check_counted(0, 0, 0, 0);
 	assert_int_equal(dup3(plain, synced, O_CLOEXEC), synced);
@@ -257,7 +210,7 @@ static void test_descriptors_that_take_over_a_number(void **state)
 /* stdio closes its descriptor inside the C library. */
 static void test_number_that_stdio_gave_back(void **state)
 {
-	int plain = open_file("plain", 0), synced;
+	int plain = open_in_scratch("plain", 0), synced;
 	FILE *f;
 
 	(void)state;
@@ -265,7 +218,7 @@ static void test_number_that_stdio_gave_back(void **state)
 	f = fdopen(plain, "we");
 	assert_non_null(f);
 	assert_int_equal(fclose(f), 0);
-	synced = open_file("dsync", O_DSYNC);
+	synced = open_in_scratch("dsync", O_DSYNC);
 	assert_int_equal(synced, plain);
 	begin_count();
 	write_one(synced);
@@ -275,14 +228,14 @@ static void test_number_that_stdio_gave_back(void **state)
 
 static void test_number_that_was_written_to_while_closed(void **state)
 {
-	int fd = open_file("plain", 0), synced;
+	int fd = open_in_scratch("plain", 0), synced;
 
 	(void)state;
 	assert_int_equal(close(fd), 0);
 	begin_count();
 	assert_int_equal(write(fd, "1", 1), -1);
 	assert_int_equal(errno, EBADF);
-	synced = open_file("dsync", O_DSYNC);
+	synced = open_in_scratch("dsync", O_DSYNC);
 	assert_int_equal(synced, fd);
 	write_one(synced);
 	check_counted(0, 0, 0, 1);
@@ -292,7 +245,7 @@ static void test_number_that_was_written_to_while_closed(void **state)
 static void test_errors_are_the_kernels(void **state)
 {
 	struct iovec v = { "w", 1 };
-	int fd = open_file("plain", 0);
+	int fd = open_in_scratch("plain", 0);
 
 	(void)state;
 	errno = 0;
@@ -356,7 +309,7 @@ static void test_threads_sync_at_once(void **state)
 static void test_library_that_writes_is_seen(void **state)
 {
 	json_t *seven = json_integer(7);
-	int fd = open_file("json", O_DSYNC);
+	int fd = open_in_scratch("json", O_DSYNC);
 
 	(void)state;
 	begin_count();

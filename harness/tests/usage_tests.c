@@ -3,14 +3,7 @@
  * usage_tests.c - what a stretch of work cost: each figure against a second source, or
  * against work whose cost is known.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
-
 #include <fcntl.h>
-#include <ftw.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,51 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../../sprint-1-core-memory/tests/scratch.h"
 #include "../measure/usage.h"
-
-enum { PATH = 128 };
-
-static char scratch[PATH / 2];
-
-/* ---- files ---- */
-
-/* A path in the scratch directory, the same for the same name. */
-static const char *in_scratch(const char *name)
-{
-	static char path[2][PATH];
-	static unsigned int turn;
-
-	turn ^= 1;
-	(void)snprintf(path[turn], PATH, "%s/%s", scratch, name);
-	return path[turn];
-}
-
-static int open_file(const char *name, int flags)
-{
-	int fd = open(in_scratch(name), O_RDWR | O_CREAT | O_CLOEXEC | flags, 0644);
-
-	assert_true(fd >= 0);
-	return fd;
-}
-
-static int make_scratch(void **state)
-{
-	(void)state;
-	(void)snprintf(scratch, sizeof(scratch), "/tmp/usage-tests-XXXXXX");
-	return mkdtemp(scratch) ? 0 : -1;
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st, (void)type, (void)ftw;
-	return remove(path);
-}
-
-static int drop_scratch(void **state)
-{
-	(void)state;
-	return nftw(scratch, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
 
 /* ---- processor, memory and time ---- */
 
@@ -204,7 +154,7 @@ static void fill(char *p, size_t n)
 static void write_mebibyte(void)
 {
 	static char block[65536];
-	int fd = open_file("mebibyte", O_TRUNC), i;
+	int fd = open_in_scratch("mebibyte", O_TRUNC), i;
 
 	fill(block, sizeof(block));
 	for (i = 0; i < 16; i++)
@@ -261,7 +211,7 @@ static uint64_t file_blocks(const char *name)
 static void write_in(const char *name, size_t bytes, off_t at)
 {
 	char *block = malloc(bytes);
-	int fd = open_file(name, 0);
+	int fd = open_in_scratch(name, 0);
 
 	assert_non_null(block);
 	fill(block, bytes);

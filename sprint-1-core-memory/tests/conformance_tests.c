@@ -8,15 +8,7 @@
 #include "kv_conformance.h"
 #include "kv_history.h"
 #include "mutant_engine.h"
-
-#include <ftw.h>
-#include <setjmp.h>
-#include <stdlib.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-static char scratch[64];
+#include "scratch.h"
 
 static struct kv_target target_of(const struct kv_ops *ops)
 {
@@ -373,30 +365,6 @@ static void test_lenient_target_skips_what_it_cannot(void **state)
 	assert_int_equal(r.skipped, 1);
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
-static int make_scratch(void **state)
-{
-	const char *tmp = getenv("TMPDIR");
-
-	(void)state;
-	snprintf(scratch, sizeof(scratch), "%.40s/conformance-XXXXXX",
-		 tmp ? tmp : "/tmp");
-	return mkdtemp(scratch) ? 0 : -1;
-}
-
-static int remove_scratch(void **state)
-{
-	(void)state;
-	return nftw(scratch, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -415,5 +383,5 @@ int main(void)
 		cmocka_unit_test(test_lenient_target_skips_what_it_cannot),
 	};
 
-	return cmocka_run_group_tests(tests, make_scratch, remove_scratch);
+	return cmocka_run_group_tests(tests, make_scratch, drop_scratch);
 }

@@ -12,10 +12,9 @@
  * stores anew: KV_GOLDEN_WRITE=1. When "opens" fails, people's stores can't be read: never
  * write them anew then, but read both formats, or count the version up.
  */
+#include "../../sprint-1-core-memory/tests/scratch.h"
 #include "env_sim.h"
 #include "hash_store_fixture.h"
-
-#include <unistd.h>
 
 #define OPTIONS "segment_bytes=64k,leaf=16,clean_rate=0"
 
@@ -326,14 +325,10 @@ static void test_engine_writes_these_bytes(void **state)
 
 /* ---- reading them ---- */
 
-static char scratch[64];
-
 static int open_files(const struct golden *g, struct kv **kv, struct kv_msg *why)
 {
-	char command[128];
-
-	(void)snprintf(command, sizeof(command), "rm -rf '%s'/*", scratch);
-	assert_int_equal(system(command), 0);
+	scratch_remove(scratch);
+	assert_int_equal(mkdir(scratch, 0700), 0);
 	put_files(env_posix(), scratch, g);
 	why->text[0] = '\0';
 	*kv = NULL;
@@ -478,22 +473,6 @@ static void test_newer_index_is_not_used(void **state)
 	assert_store(kv, true);
 	assert_int_equal(kv_close(kv), 0);
 	free_files(&g);
-}
-
-static int make_scratch(void **state)
-{
-	(void)state;
-	(void)snprintf(scratch, sizeof(scratch), "/tmp/hash-golden-XXXXXX");
-	return mkdtemp(scratch) ? 0 : -1;
-}
-
-static int drop_scratch(void **state)
-{
-	char command[128];
-
-	(void)state;
-	(void)snprintf(command, sizeof(command), "rm -rf '%s'", scratch);
-	return system(command);
 }
 
 int main(void)

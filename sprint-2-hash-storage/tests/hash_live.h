@@ -14,12 +14,9 @@
 
 #include "../../sprint-1-core-memory/port_fault.h"
 #include "../../sprint-1-core-memory/tests/kv_history.h"
+#include "../../sprint-1-core-memory/tests/scratch.h"
 
-#include <setjmp.h>
 #include <time.h>
-#include <unistd.h>
-
-#include <cmocka.h>
 
 /* So small that segments are sealed, cleaned and checkpointed all the time. */
 #define LIVE_OPTIONS "segment_bytes=64k,leaf=64,clean_percent=30,checkpoint_bytes=300k"
@@ -179,34 +176,10 @@ static inline bool live_catch_up(struct live_model *m, unsigned int writer,
 
 /* ---- directories ---- */
 
-static char live_scratch[64];
-
-static inline int live_make_scratch(void **state)
+static inline const char *live_dir(const char *name, char buf[SCRATCH_PATH])
 {
-	(void)state;
-	(void)snprintf(live_scratch, sizeof(live_scratch), "/tmp/hash-live-XXXXXX");
-	return mkdtemp(live_scratch) ? 0 : -1;
-}
-
-static inline const char *live_dir(const char *name, char buf[128])
-{
-	(void)snprintf(buf, 128, "%s/%s", live_scratch, name);
+	(void)snprintf(buf, SCRATCH_PATH, "%s/%s", scratch, name);
 	return buf;
-}
-
-static inline void live_remove(const char *dir)
-{
-	char command[256];
-
-	(void)snprintf(command, sizeof(command), "rm -rf '%s'", dir);
-	assert_int_equal(system(command), 0);
-}
-
-static inline int live_drop_scratch(void **state)
-{
-	(void)state;
-	live_remove(live_scratch);
-	return 0;
 }
 
 static inline struct kv *live_open(const char *dir)

@@ -30,7 +30,7 @@ static int set_up(void **state)
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	seed = kv_history_seed(7);
 	print_message("seed %llu\n", (unsigned long long)seed);
-	return shared == MAP_FAILED ? -1 : live_make_scratch(state);
+	return shared == MAP_FAILED ? -1 : make_scratch(state);
 }
 
 /* ---- the child ---- */
@@ -139,7 +139,7 @@ static void test_second_process_is_told_that_the_store_is_open(void **state)
 {
 	struct kv_msg why = { "" };
 	struct kv *kv = NULL;
-	char dir[128];
+	char dir[SCRATCH_PATH];
 	pid_t child;
 
 	(void)state;
@@ -210,7 +210,7 @@ static void test_killed_at_any_moment_nothing_acknowledged_is_lost(void **state)
 	struct live_model m[WRITERS] = { 0 };
 	uint64_t step[WRITERS] = { 0 }, begun = live_now_ms(), before;
 	unsigned int round;
-	char dir[128];
+	char dir[SCRATCH_PATH];
 	pid_t child;
 
 	(void)state;
@@ -260,7 +260,7 @@ static void check_backup(const char *dir, const struct live_model m[WRITERS],
 /* True when the backup was whole. */
 static bool check_cut_backup(const char *dir)
 {
-	char path[160];
+	char path[SCRATCH_PATH + 32];
 	struct kv_msg why = { "" };
 	struct kv *kv = NULL;
 	struct file *f;
@@ -288,7 +288,7 @@ static void test_backup_under_writes_is_of_one_moment_or_none_at_all(void **stat
 	struct live_model m[WRITERS] = { 0 };
 	uint64_t step[WRITERS] = { 0 }, from[WRITERS], begun = live_now_ms(), took = 0;
 	unsigned int round, whole = 0, cut = 0;
-	char dir[128], backup[128];
+	char dir[SCRATCH_PATH], backup[SCRATCH_PATH];
 	pid_t child;
 
 	(void)state;
@@ -321,7 +321,7 @@ static void test_backup_under_writes_is_of_one_moment_or_none_at_all(void **stat
 			assert_true(shared->backup < 2);
 			cut++;
 		}
-		live_remove(backup);
+		scratch_remove(backup);
 		check_store(dir, m, step);
 	}
 	assert_true(whole >= round / 2);
@@ -334,7 +334,7 @@ static void test_backup_is_restored_identical(void **state)
 	struct live_model m[WRITERS] = { 0 }, is;
 	struct kv_msg why;
 	struct kv *kv;
-	char dir[128], backup[128];
+	char dir[SCRATCH_PATH], backup[SCRATCH_PATH];
 	uint64_t step;
 	unsigned int i;
 
@@ -373,5 +373,5 @@ int main(void)
 		cmocka_unit_test(test_backup_is_restored_identical),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, live_drop_scratch);
+	return cmocka_run_group_tests(tests, set_up, drop_scratch);
 }

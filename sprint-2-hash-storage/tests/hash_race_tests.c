@@ -245,7 +245,7 @@ static void *look_after(void *arg)
 {
 	struct race *r = arg;
 	struct kv_msg why;
-	char backup[128];
+	char backup[SCRATCH_PATH];
 	uint64_t n;
 
 	(void)live_dir("race-backup", backup);
@@ -275,7 +275,7 @@ static void run(struct race *r, const char *options, uint64_t ms)
 	pthread_t thread[WRITERS + OTHERS];
 	struct writing w[WRITERS];
 	struct kv_msg why = { "" };
-	char dir[128];
+	char dir[SCRATCH_PATH];
 	uint64_t until;
 	size_t i;
 
@@ -312,7 +312,7 @@ static void check_end(struct race *r, const char *options)
 {
 	struct live_model m, is;
 	struct kv_msg why;
-	char dir[128];
+	char dir[SCRATCH_PATH];
 	uint64_t step;
 	unsigned int i;
 	int reopened;
@@ -339,7 +339,7 @@ static void race(const char *options)
 {
 	struct race r = { .done = false };
 	uint64_t live = port_fault_live();
-	char dir[128];
+	char dir[SCRATCH_PATH];
 
 	run(&r, options, live_ms(RUN_MS));
 	print_message(
@@ -350,8 +350,8 @@ static void race(const char *options)
 		(unsigned long long)r.rounds[2], (unsigned long long)r.rounds[3],
 		(unsigned long long)r.rounds[4], (unsigned long long)r.rounds[5]);
 	check_end(&r, options);
-	live_remove(live_dir("race", dir));
-	live_remove(live_dir("race-backup", dir));
+	scratch_remove(live_dir("race", dir));
+	scratch_remove(live_dir("race-backup", dir));
 	assert_int_equal(port_fault_live(), live);
 }
 
@@ -374,5 +374,5 @@ int main(void)
 		cmocka_unit_test(test_everything_at_once_by_read_and_write),
 	};
 
-	return cmocka_run_group_tests(tests, live_make_scratch, live_drop_scratch);
+	return cmocka_run_group_tests(tests, make_scratch, drop_scratch);
 }

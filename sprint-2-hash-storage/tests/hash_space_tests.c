@@ -10,6 +10,7 @@
  */
 #include "hash_store_fixture.h"
 
+#include "../../sprint-1-core-memory/tests/scratch.h"
 #include "../env.h"
 
 #include <unistd.h>
@@ -551,13 +552,11 @@ static double index_bytes(struct kv *kv, unsigned int *key, unsigned int keys)
 
 static void test_index_takes_24_bytes_a_key_at_most(void **state)
 {
-	char dir[64] = "/tmp/hash-space-XXXXXX", command[96];
 	unsigned int key = 0;
 	struct kv *kv;
 
-	(void)state;
-	assert_non_null(mkdtemp(dir));
-	assert_int_equal(kv_open(&hash_engine, env_posix(), dir, "", &kv, NULL), 0);
+	assert_int_equal(make_scratch(state), 0);
+	assert_int_equal(kv_open(&hash_engine, env_posix(), scratch, "", &kv, NULL), 0);
 	assert_true(index_bytes(kv, &key, 200000) <= 24);
 	/* Half full at worst, just after all leaves have been split. */
 	assert_true(index_bytes(kv, &key, 540000) <= 27);
@@ -566,8 +565,7 @@ static void test_index_takes_24_bytes_a_key_at_most(void **state)
 		assert_true(index_bytes(kv, &key, 10000000) <= 24);
 	}
 	assert_int_equal(kv_close(kv), 0);
-	(void)snprintf(command, sizeof(command), "rm -rf '%s'", dir);
-	assert_int_equal(system(command), 0);
+	assert_int_equal(drop_scratch(state), 0);
 }
 
 int main(void)

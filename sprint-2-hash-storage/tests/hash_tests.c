@@ -4,44 +4,10 @@
  * collision strategy, with and without maps, with leaves and segments so small that
  * splitting, sealing and cleaning happen all the time.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
-
-#include <unistd.h>
-
-#include "../../sprint-1-core-memory/port_fault.h"
 #include "../../sprint-1-core-memory/tests/kv_history.h"
+#include "../../sprint-1-core-memory/tests/scratch.h"
 #include "../env.h"
 #include "../hash_engine.h"
-
-static char scratch[64];
-
-static void remove_store(const char *dir)
-{
-	char command[256];
-
-	(void)snprintf(command, sizeof(command), "rm -rf '%s'", dir);
-	assert_int_equal(system(command), 0);
-}
-
-static int make_scratch(void **state)
-{
-	(void)state;
-	/* In memory where that is to be had: what a sync promises, the simulator tests. */
-	(void)snprintf(scratch, sizeof(scratch), "%s/hash-tests-XXXXXX",
-		       access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
-	return mkdtemp(scratch) ? 0 : -1;
-}
-
-static int drop_scratch(void **state)
-{
-	(void)state;
-	remove_store(scratch);
-	return 0;
-}
 
 #define SMALL "segment_bytes=64k,leaf=16,clean_percent=20,checkpoint_bytes=200000"
 
@@ -61,7 +27,7 @@ static struct kv_target target(const char *options)
 		.options = options,
 		.env = env_posix(),
 		.scratch = scratch,
-		.remove_store = remove_store,
+		.remove_store = scratch_remove,
 	};
 }
 
@@ -109,5 +75,5 @@ int main(void)
 		cmocka_unit_test(test_histories),
 	};
 
-	return cmocka_run_group_tests(tests, make_scratch, drop_scratch);
+	return cmocka_run_group_tests(tests, make_scratch_in_memory, drop_scratch);
 }
