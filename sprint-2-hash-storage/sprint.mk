@@ -25,7 +25,7 @@ $(s2_fuzz:%=$(O)/sprint-2-hash-storage/tests/%): %: %.o $(s2_fuzz_link)
 	$(Q)$(CC) $(CFLAGS) -fsanitize=fuzzer -o $@ $^ $(EXTRA_LDFLAGS) -lm
 $(s2_fuzz:%=$(O)/sprint-2-hash-storage/tests/%_corpus): %_corpus: %.o $(O)/sprint-2-hash-storage/tests/fuzz_corpus.o $(s2_fuzz_link)
 	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(EXTRA_LDFLAGS) -lm
-s2_tests += $(s2_live_tests)
+s2_tests += $(s2_live_tests) hash_options_tests
 $(s2_log_tests:%=$(O)/sprint-2-hash-storage/tests/%): $(s2_sim)
 # The crash test of every persistent engine.
 s2_crash := $(s2_sim) $(patsubst %,$(O)/sprint-2-hash-storage/tests/%.o,kv_crash kv_crash_history kv_crash_model)
