@@ -5,17 +5,12 @@
  * Seeds are fixed, so a test passes always or never. The last tests plant known bugs and
  * show that the same check rejects them.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
-
 #include <math.h>
 
 #include "../../sprint-1-core-memory/tests/test_scale.h"
 #include "../workload/record.h"
 #include "../workload/stream.h"
+#include "workload_fixture.h"
 
 enum { SEED = 20100611, N = 1000 };
 
@@ -51,21 +46,6 @@ static void read_shares(double core[N], double raw[N])
 	(void)fclose(f);
 	assert_true(fabs(sum_core - 1) < 1e-6 && fabs(sum_raw - 1) < 1e-6);
 }
-
-static struct workload make(const char *preset, const char *const *settings)
-{
-	struct workload w;
-	struct kv_msg why = { "" };
-
-	assert_int_equal(workload_preset(preset, &w, &why), 0);
-	for (; *settings; settings++)
-		if (workload_set(&w, *settings, &why))
-			fail_msg("%s", why.text);
-	if (workload_check(&w, &why))
-		fail_msg("%s", why.text);
-	return w;
-}
-#define MAKE(preset, ...) make(preset, (const char *const[]){ __VA_ARGS__, NULL })
 
 static struct stream *open_stream(const struct workload *w)
 {
@@ -108,7 +88,7 @@ static void expect_law(const char *what, const uint64_t *count, const double *sh
 
 static void test_zipfian_of_a_thousand_keys(void **state)
 {
-	struct workload w = MAKE("c", "recordcount=1000", "operationcount=0");
+	struct workload w = MAKE_WORKLOAD("c", "recordcount=1000", "operationcount=0");
 	uint64_t draws = test_draws(20000000), count[N];
 	double core[N], raw[N];
 
@@ -131,7 +111,7 @@ static void test_zipfian_of_a_million_keys(void **state)
 		{ 822670, 0.00403696 },
 	};
 	enum { HOT = sizeof(hot) / sizeof(hot[0]) };
-	struct workload w = MAKE("c", "recordcount=1000000");
+	struct workload w = MAKE_WORKLOAD("c", "recordcount=1000000");
 	uint64_t draws = test_draws(20000000), count[HOT + 1] = { 0 }, i;
 	double share[HOT + 1], rest = 1;
 	struct stream *s = open_stream(&w);
@@ -162,7 +142,7 @@ static void test_hottest_stored_keys(void **state)
 
 	(void)state;
 	for (i = 0; i < 2; i++) {
-		struct workload w = MAKE("c", count[i]);
+		struct workload w = MAKE_WORKLOAD("c", count[i]);
 		uint64_t hottest = 0, k;
 		char key[RECORD_KEY_MAX];
 
@@ -178,7 +158,8 @@ static void test_hottest_stored_keys(void **state)
 /* Which loaded keys are popular must not change as keys are inserted. */
 static void test_zipfian_keeps_its_hot_key_while_inserting(void **state)
 {
-	struct workload w = MAKE("e", "recordcount=1000", "operationcount=20000");
+	struct workload w =
+		MAKE_WORKLOAD("e", "recordcount=1000", "operationcount=20000");
 	struct stream *s = open_stream(&w);
 	uint64_t items = 1000 + 20000 * 5 / 100 * 2 + 1, hot = 0, i;
 	struct op op;
@@ -249,7 +230,8 @@ static void test_zipf_ranks_follow_the_exact_law(void **state)
 
 static void test_zipf_requests_follow_the_exact_law(void **state)
 {
-	struct workload w = MAKE("c", "requestdistribution=zipf", "zipftheta=1.1");
+	struct workload w =
+		MAKE_WORKLOAD("c", "requestdistribution=zipf", "zipftheta=1.1");
 	struct scatter sc = scatter_of(N);
 	uint64_t draws = test_draws(4000000), count[N];
 	double rank[N], share[N];
@@ -386,33 +368,34 @@ static double exponential_below(double m, double n)
 
 static void test_latest_by_recency(void **state)
 {
-	struct workload w = MAKE("c", "requestdistribution=latest");
+	struct workload w = MAKE_WORKLOAD("c", "requestdistribution=latest");
 
 	(void)state;
 	assert_true(fabs(latest_below(1, 1000) - 0.12940157) < 1e-7);
 	assert_true(fabs(latest_below(10, 1000) - 0.39839956) < 1e-7);
 	assert_true(fabs(latest_below(200, 1000) - 0.78667956) < 1e-7);
 	expect_recency(&w, "latest of 1000", latest_below);
-	w = MAKE("c", "requestdistribution=latest", "recordcount=1000000");
+	w = MAKE_WORKLOAD("c", "requestdistribution=latest", "recordcount=1000000");
 	expect_recency(&w, "latest of 1000000", latest_below);
 }
 
 static void test_exponential_by_recency(void **state)
 {
-	struct workload w = MAKE("c", "requestdistribution=exponential");
+	struct workload w = MAKE_WORKLOAD("c", "requestdistribution=exponential");
 
 	(void)state;
 	assert_true(fabs(exponential_below(1, 1000) - 0.00359812) < 1e-7);
 	assert_true(fabs(exponential_below(200, 1000) - 0.51866031) < 1e-7);
 	expect_recency(&w, "exponential of 1000", exponential_below);
-	w = MAKE("c", "requestdistribution=exponential", "recordcount=1000000");
+	w = MAKE_WORKLOAD("c", "requestdistribution=exponential", "recordcount=1000000");
 	expect_recency(&w, "exponential of 1000000", exponential_below);
 }
 
 /* Half of the operations insert: what is newest moves, and stays the favourite. */
 static void test_latest_follows_inserts(void **state)
 {
-	struct workload w = MAKE("d", "readproportion=0.5", "insertproportion=0.5");
+	struct workload w =
+		MAKE_WORKLOAD("d", "readproportion=0.5", "insertproportion=0.5");
 	uint64_t draws = test_draws(2000000), i, newest = 999, reads = 0, hits = 0;
 	double expected = 0, zeta_n = zeta(999, YCSB_ZIPFIAN_THETA);
 	struct stream *s = open_stream(&w);
@@ -456,7 +439,7 @@ static void test_growing_zipfian_equals_a_larger_one_in_zeta(void **state)
 
 static void test_hotspot_and_uniform(void **state)
 {
-	struct workload w = MAKE("c", "requestdistribution=hotspot");
+	struct workload w = MAKE_WORKLOAD("c", "requestdistribution=hotspot");
 	uint64_t draws = test_draws(4000000), count[N];
 	double share[N];
 	size_t i;
@@ -466,7 +449,7 @@ static void test_hotspot_and_uniform(void **state)
 		share[i] = i < 200 ? 0.8 / 200 : 0.2 / 800;
 	count_keynums(&w, draws, count, N);
 	expect_law("hotspot", count, share, N, draws);
-	w = MAKE("c", "requestdistribution=uniform");
+	w = MAKE_WORKLOAD("c", "requestdistribution=uniform");
 	for (i = 0; i < N; i++)
 		share[i] = 1.0 / N;
 	count_keynums(&w, draws, count, N);
@@ -489,8 +472,8 @@ static void test_hotspot_extremes(void **state)
 
 	(void)state;
 	for (i = 0; i < sizeof(c) / sizeof(c[0]); i++) {
-		struct workload w =
-			MAKE("c", "requestdistribution=hotspot", c[i].data, c[i].ops);
+		struct workload w = MAKE_WORKLOAD("c", "requestdistribution=hotspot",
+						  c[i].data, c[i].ops);
 
 		count_keynums(&w, 50000, count, N);
 		for (k = 0; k < N; k++)
@@ -500,8 +483,9 @@ static void test_hotspot_extremes(void **state)
 
 static void test_sequential_goes_round(void **state)
 {
-	struct workload w = MAKE("c", "requestdistribution=sequential", "recordcount=70",
-				 "insertstart=20", "insertcount=30");
+	struct workload w =
+		MAKE_WORKLOAD("c", "requestdistribution=sequential", "recordcount=70",
+			      "insertstart=20", "insertcount=30");
 	struct stream *s = open_stream(&w);
 	struct op op;
 	int i;
@@ -518,11 +502,11 @@ static void test_sequential_goes_round(void **state)
 
 static void test_kinds_in_proportion(void **state)
 {
-	struct workload w = MAKE("c", "readproportion=3", "updateproportion=1",
-				 "insertproportion=0.5", "scanproportion=2",
-				 "readmodifywriteproportion=0.25", "deleteproportion=1",
-				 "readmissingproportion=0.25",
-				 "requestdistribution=uniform", "readallfields=false");
+	struct workload w = MAKE_WORKLOAD(
+		"c", "readproportion=3", "updateproportion=1", "insertproportion=0.5",
+		"scanproportion=2", "readmodifywriteproportion=0.25",
+		"deleteproportion=1", "readmissingproportion=0.25",
+		"requestdistribution=uniform", "readallfields=false");
 	uint64_t draws = test_draws(2000000), count[OP_KINDS] = { 0 }, field[10] = { 0 },
 		 i;
 	double share[OP_KINDS], even[10];
@@ -550,9 +534,11 @@ static void test_kinds_in_proportion(void **state)
 
 static void test_scan_lengths(void **state)
 {
-	struct workload uniform = MAKE("scan", "minscanlength=11", "maxscanlength=110");
-	struct workload zipfian = MAKE("scan", "minscanlength=11", "maxscanlength=110",
-				       "scanlengthdistribution=zipfian");
+	struct workload uniform =
+		MAKE_WORKLOAD("scan", "minscanlength=11", "maxscanlength=110");
+	struct workload zipfian =
+		MAKE_WORKLOAD("scan", "minscanlength=11", "maxscanlength=110",
+			      "scanlengthdistribution=zipfian");
 	uint64_t draws = test_draws(2000000), i, count[100];
 	double share[100];
 	struct op op;
@@ -582,11 +568,11 @@ static void test_scan_lengths(void **state)
 static void test_field_lengths(void **state)
 {
 	struct workload uniform =
-		MAKE("c", "fieldcount=1", "minfieldlength=3", "fieldlength=102",
-		     "fieldlengthdistribution=uniform");
+		MAKE_WORKLOAD("c", "fieldcount=1", "minfieldlength=3", "fieldlength=102",
+			      "fieldlengthdistribution=uniform");
 	struct workload zipfian =
-		MAKE("c", "fieldcount=1", "minfieldlength=3", "fieldlength=102",
-		     "fieldlengthdistribution=zipfian");
+		MAKE_WORKLOAD("c", "fieldcount=1", "minfieldlength=3", "fieldlength=102",
+			      "fieldlengthdistribution=zipfian");
 	uint64_t draws = test_draws(1000000), i, count[100];
 	struct kv_buf value = { 0 };
 	double share[100];
@@ -616,7 +602,7 @@ static void test_field_lengths(void **state)
 /* Bytes are even, and so are pairs of neighbours: nothing for a compressor beyond 6 bits. */
 static void test_bytes_of_values(void **state)
 {
-	struct workload w = MAKE("c", "valuesize=100");
+	struct workload w = MAKE_WORKLOAD("c", "valuesize=100");
 	static uint64_t byte[64], pair[4096];
 	static double even[4096];
 	struct kv_buf value = { 0 };

@@ -19,6 +19,7 @@
 #include "../../sprint-1-core-memory/array_engine.h"
 #include "../measure/runner.h"
 #include "../workload/record.h"
+#include "workload_fixture.h"
 
 /* ---- the planted engine ---- */
 
@@ -298,24 +299,20 @@ static int teardown(void **state)
 
 /* ---- runs ---- */
 
-static struct run_config make(const char *preset, const char *const *settings)
+static struct run_config make(const char *name, const char *const *settings)
 {
-	struct run_config c = { .engine = &plant_info,
+	struct run_config c = { .workload = preset(name),
+				.engine = &plant_info,
 				.dir = "/nonexistent/store",
 				.threads = 1,
 				.memory_bytes = 1 << 20,
 				.check_content = true,
 				.settle = true };
-	struct kv_msg why = { "" };
 
-	assert_int_equal(workload_preset(preset, &c.workload, &why), 0);
 	c.workload.field_count = 1;
 	c.workload.seed = 42;
-	for (; *settings; settings++)
-		if (workload_set(&c.workload, *settings, &why))
-			fail_msg("%s", why.text);
-	if (workload_check(&c.workload, &why))
-		fail_msg("%s", why.text);
+	set_all(&c.workload, settings);
+	check_workload(&c.workload);
 	return c;
 }
 #define MAKE(preset, ...) make(preset, (const char *const[]){ __VA_ARGS__, NULL })

@@ -7,6 +7,7 @@
 #include "../../sprint-1-core-memory/tests/scratch.h"
 #include "../workload/properties.h"
 #include "../workload/ycsb_property.h"
+#include "workload_fixture.h"
 
 /* ---- syntax ---- */
 
@@ -291,25 +292,6 @@ static void test_template_of_every_property(void **state)
 }
 
 /* ---- what each property sets ---- */
-
-static void set_all(struct workload *w, const char *const *settings)
-{
-	struct kv_msg why;
-
-	for (; *settings; settings++)
-		if (workload_set(w, *settings, &why))
-			fail_msg("%s: %s", *settings, why.text);
-}
-
-static struct workload preset(const char *name)
-{
-	struct workload w;
-	struct kv_msg why;
-
-	if (workload_preset(name, &w, &why))
-		fail_msg("%s", why.text);
-	return w;
-}
 
 static void test_every_property_reaches_its_field(void **state)
 {

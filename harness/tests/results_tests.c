@@ -3,18 +3,12 @@
  * results_tests.c - medians, intervals against data whose truth is known, and each figure
  * of a cell against a document whose figures can be worked out by hand.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
-
 #include <math.h>
 #include <string.h>
 
 #include "../../sprint-1-core-memory/tests/test_scale.h"
-#include "../results/results.h"
 #include "../workload/generator.h"
+#include "result_set_fixture.h"
 
 enum { SEED = 20260118, SAMPLES = 20 };
 
@@ -260,25 +254,6 @@ static const double by_hand[FIGURES] = {
 	[FIGURE_WORST_SECOND] = 30,
 };
 
-/* JSON with ' for ". */
-static json_t *parse(const char *text)
-{
-	char quoted[4096];
-	json_error_t where;
-	json_t *o;
-	char *p;
-
-	assert_true(strlen(text) < sizeof(quoted));
-	memcpy(quoted, text, strlen(text) + 1);
-	for (p = quoted; *p; p++)
-		if (*p == '\'')
-			*p = '"';
-	o = json_loads(quoted, 0, &where);
-	if (!o)
-		fail_msg("%s", where.text);
-	return o;
-}
-
 static json_t *cell_new(void)
 {
 	return parse("{ 'workload': 'a', 'engine': 'x', 'durability': 'none',"
@@ -327,18 +302,12 @@ static void test_figures_of_an_empty_replicate_are_no_numbers(void **state)
 	json_decref(cell);
 }
 
-static json_t *at(json_t *o, const char *first, const char *second)
-{
-	o = json_object_get(o, first);
-	return second ? json_object_get(o, second) : o;
-}
-
 static void test_hidden_quantile_is_no_number(void **state)
 {
 	json_t *cell = cell_new(), *r = add_replicate(cell, 1, 25);
 
 	(void)state;
-	json_object_set_new(json_object_get(at(r, "run", "latency"), "all"), "p999_ns",
+	json_object_set_new(json_object_get(at(r, "run.latency"), "all"), "p999_ns",
 			    json_null());
 	assert_true(isnan(cell_figure(cell, FIGURE_P999_NS)));
 	check_near(cell_figure(cell, FIGURE_P99_NS), 99);
@@ -354,7 +323,7 @@ static void test_run_without_writes_has_no_syncs_a_write(void **state)
 
 	(void)state;
 	for (i = 0; i < 4; i++)
-		json_object_del(at(r, "run", "latency"), kind[i]);
+		json_object_del(at(r, "run.latency"), kind[i]);
 	assert_true(isnan(cell_figure(cell, FIGURE_SYNCS_PER_WRITE)));
 	json_decref(cell);
 }
@@ -377,10 +346,10 @@ static void test_worst_second_may_be_any(void **state)
 
 	(void)state;
 	for (i = 0; i < sizeof(is) / sizeof(is[0]); i++) {
-		json_object_set_new(at(r, "run", NULL), "series", parse(is[i].series));
+		json_object_set_new(at(r, "run"), "series", parse(is[i].series));
 		check_near(cell_figure(cell, FIGURE_WORST_SECOND), is[i].worst);
 	}
-	json_object_set_new(at(r, "run", NULL), "series", json_array());
+	json_object_set_new(at(r, "run"), "series", json_array());
 	assert_true(isnan(cell_figure(cell, FIGURE_WORST_SECOND)));
 	json_decref(cell);
 }

@@ -3,30 +3,10 @@
  * stream_tests.c - streams are functions of (workload, seed, thread, threads), threads
  * share the work without meeting, and loads come in the order that was asked for.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
-
 #include "../../sprint-1-core-memory/port_fault.h"
 #include "../workload/record.h"
 #include "../workload/stream.h"
-
-static struct workload make(const char *preset, const char *const *settings)
-{
-	struct workload w;
-	struct kv_msg why = { "" };
-
-	assert_int_equal(workload_preset(preset, &w, &why), 0);
-	for (; *settings; settings++)
-		if (workload_set(&w, *settings, &why))
-			fail_msg("%s", why.text);
-	if (workload_check(&w, &why))
-		fail_msg("%s", why.text);
-	return w;
-}
-#define MAKE(preset, ...) make(preset, (const char *const[]){ __VA_ARGS__, NULL })
+#include "workload_fixture.h"
 
 static bool same_op(const struct op *a, const struct op *b)
 {
@@ -60,8 +40,9 @@ static void test_stream_is_a_function_of_seed_and_thread(void **state)
 
 	(void)state;
 	for (i = 0; workload_preset_name(i); i++) {
-		struct workload w = MAKE(workload_preset_name(i), "recordcount=100000",
-					 "requestdistribution=uniform");
+		struct workload w =
+			MAKE_WORKLOAD(workload_preset_name(i), "recordcount=100000",
+				      "requestdistribution=uniform");
 
 		assert_int_equal(common_ops(&w, 7, 2, 7, 2), 1000);
 		assert_true(common_ops(&w, 7, 2, 7, 3) < 50);
@@ -72,7 +53,7 @@ static void test_stream_is_a_function_of_seed_and_thread(void **state)
 
 static void test_digest_tells_work_apart(void **state)
 {
-	struct workload w = MAKE("a", "recordcount=5000"), other;
+	struct workload w = MAKE_WORKLOAD("a", "recordcount=5000"), other;
 	uint64_t digest, again;
 
 	(void)state;
@@ -83,10 +64,10 @@ static void test_digest_tells_work_apart(void **state)
 	assert_int_not_equal(digest, again);
 	assert_int_equal(stream_digest(&w, 1, 3, &again), 0);
 	assert_int_not_equal(digest, again);
-	other = MAKE("a", "recordcount=5001");
+	other = MAKE_WORKLOAD("a", "recordcount=5001");
 	assert_int_equal(stream_digest(&other, 1, 2, &again), 0);
 	assert_int_not_equal(digest, again);
-	other = MAKE("a", "recordcount=5000", "fieldlength=99");
+	other = MAKE_WORKLOAD("a", "recordcount=5000", "fieldlength=99");
 	assert_int_equal(stream_digest(&other, 1, 2, &again), 0);
 	assert_int_not_equal(digest, again);
 }
@@ -99,7 +80,7 @@ struct pinned {
 static void check_pinned(const struct pinned *p, const char *records,
 			 const char *operations, uint64_t seed)
 {
-	struct workload w = MAKE(p->preset, records, operations);
+	struct workload w = MAKE_WORKLOAD(p->preset, records, operations);
 	uint64_t digest;
 
 	assert_int_equal(stream_digest(&w, seed, 1, &digest), 0);
@@ -188,9 +169,9 @@ static void test_threads_ask_for_what_is_there(void **state)
 		for (r = 0; r < 5; r++)
 			for (i = 0; i < 2; i++)
 				for (c = 0; c < 2; c++) {
-					struct workload w =
-						MAKE("a", distributions[d], records[r],
-						     inserts[i], counts[c]);
+					struct workload w = MAKE_WORKLOAD(
+						"a", distributions[d], records[r],
+						inserts[i], counts[c]);
 
 					check_threads(&w, 1, 500);
 					check_threads(&w, 3, 300);
@@ -201,22 +182,25 @@ static void test_threads_ask_for_what_is_there(void **state)
 /* A million operations to come, one record there: draws must not go on for ever. */
 static void test_insert_heavy_start_from_one_record(void **state)
 {
-	struct workload w = MAKE("a", "recordcount=1", "operationcount=1000000000",
-				 "insertproportion=9", "requestdistribution=zipfian");
+	struct workload w =
+		MAKE_WORKLOAD("a", "recordcount=1", "operationcount=1000000000",
+			      "insertproportion=9", "requestdistribution=zipfian");
 
 	(void)state;
 	check_threads(&w, 2, 100);
-	w = MAKE("a", "recordcount=1", "operationcount=1000000000", "insertproportion=9",
-		 "requestdistribution=zipf", "zipftheta=0.5");
+	w = MAKE_WORKLOAD("a", "recordcount=1", "operationcount=1000000000",
+			  "insertproportion=9", "requestdistribution=zipf",
+			  "zipftheta=0.5");
 	check_threads(&w, 2, 100);
-	w = MAKE("a", "recordcount=1", "requestdistribution=exponential",
-		 "exponential.percentile=0.001", "exponential.frac=1000000000");
+	w = MAKE_WORKLOAD("a", "recordcount=1", "requestdistribution=exponential",
+			  "exponential.percentile=0.001", "exponential.frac=1000000000");
 	check_threads(&w, 2, 100);
 }
 
 static void test_sequential_threads_share_a_round(void **state)
 {
-	struct workload w = MAKE("c", "recordcount=91", "requestdistribution=sequential");
+	struct workload w =
+		MAKE_WORKLOAD("c", "recordcount=91", "requestdistribution=sequential");
 	int count[91] = { 0 }, i;
 	uint32_t thread;
 
@@ -238,7 +222,8 @@ static void test_sequential_threads_share_a_round(void **state)
 
 static void test_hot_keys_are_the_same_for_any_number_of_threads(void **state)
 {
-	struct workload w = MAKE("e", "recordcount=1000", "operationcount=10000");
+	struct workload w =
+		MAKE_WORKLOAD("e", "recordcount=1000", "operationcount=10000");
 	uint64_t hottest[2];
 	uint32_t threads;
 
@@ -265,9 +250,9 @@ static void test_hot_keys_are_the_same_for_any_number_of_threads(void **state)
 
 static void test_keynums_beyond_32_bits(void **state)
 {
-	struct workload w =
-		MAKE("a", "recordcount=1099511627776", "insertstart=1099511627000",
-		     "insertproportion=0.1", "requestdistribution=uniform");
+	struct workload w = MAKE_WORKLOAD(
+		"a", "recordcount=1099511627776", "insertstart=1099511627000",
+		"insertproportion=0.1", "requestdistribution=uniform");
 	struct stream *s;
 	struct op op;
 	int i;
@@ -291,7 +276,7 @@ static void test_keynums_beyond_32_bits(void **state)
 
 static void test_bad_arguments(void **state)
 {
-	struct workload w = MAKE("a", "recordcount=10");
+	struct workload w = MAKE_WORKLOAD("a", "recordcount=10");
 	struct load_stream *l;
 	struct stream *s;
 
@@ -318,7 +303,7 @@ static void test_loads_of_threads_make_up_the_whole(void **state)
 	(void)state;
 	for (c = 0; c < 4; c++) {
 		for (k = 0; k < 2; k++) {
-			struct workload w = MAKE("c", counts[c], sorted[k]);
+			struct workload w = MAKE_WORKLOAD("c", counts[c], sorted[k]);
 
 			for (threads = 1; threads < 10; threads++) {
 				bool seen[1000] = { false };
@@ -390,8 +375,9 @@ static void test_sorted_load_is_in_the_order_of_key_bytes(void **state)
 	for (o = 0; o < 2; o++)
 		for (p = 0; p < 5; p++)
 			for (c = 0; c < 3; c++) {
-				struct workload w = MAKE("sorted", order[o], padding[p],
-							 counts[c], starts[c * (c != 0)]);
+				struct workload w =
+					MAKE_WORKLOAD("sorted", order[o], padding[p],
+						      counts[c], starts[c * (c != 0)]);
 
 				check_sorted(&w, 1);
 				check_sorted(&w, 3);
@@ -401,7 +387,8 @@ static void test_sorted_load_is_in_the_order_of_key_bytes(void **state)
 /* Digits run out in the middle of a long run of ties: 1, 10, 100, 1000, ... */
 static void test_sorted_load_across_powers_of_ten(void **state)
 {
-	struct workload w = MAKE("sorted", "insertorder=ordered", "recordcount=1200000");
+	struct workload w =
+		MAKE_WORKLOAD("sorted", "insertorder=ordered", "recordcount=1200000");
 
 	(void)state;
 	check_sorted(&w, 1);
@@ -409,7 +396,7 @@ static void test_sorted_load_across_powers_of_ten(void **state)
 
 static void test_time_series_keys_increase(void **state)
 {
-	struct workload w = MAKE("timeseries", "recordcount=95");
+	struct workload w = MAKE_WORKLOAD("timeseries", "recordcount=95");
 	char key[RECORD_KEY_MAX], before[RECORD_KEY_MAX] = { 0 };
 	struct stream *s;
 	struct op op;
@@ -439,7 +426,7 @@ static void test_time_series_keys_increase(void **state)
 
 static void test_out_of_memory_is_said_and_leaves_nothing(void **state)
 {
-	struct workload w = MAKE("sorted", "recordcount=100");
+	struct workload w = MAKE_WORKLOAD("sorted", "recordcount=100");
 	uint64_t live = port_fault_live(), digest, nth;
 	struct load_stream *l;
 	struct stream *s;

@@ -3,29 +3,10 @@
  * ycsb_golden_tests.c - values that YCSB's own Java classes gave: key names, hashes,
  * checkable values, constants of the zipfian, and which key each random number leads to.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
-
 #include <math.h>
 
 #include "../workload/record.h"
-
-static struct workload core(const char *const *settings)
-{
-	struct workload w;
-	struct kv_msg why = { "" };
-
-	assert_int_equal(workload_preset("c", &w, &why), 0);
-	for (; settings && *settings; settings++)
-		if (workload_set(&w, *settings, &why))
-			fail_msg("%s", why.text);
-	if (workload_check(&w, &why))
-		fail_msg("%s", why.text);
-	return w;
-}
+#include "workload_fixture.h"
 
 static void expect_key(const struct workload *w, uint64_t keynum, const char *want)
 {
@@ -48,7 +29,7 @@ static void test_hashed_keys_of_the_first_twenty(void **state)
 		4876795174170569834, 7461223496605049899, 8753205170136912308,
 		2996592682669871081, 5228908089637460490,
 	};
-	struct workload w = core(NULL);
+	struct workload w = MAKE_WORKLOAD("c", NULL);
 	char want[32];
 	uint64_t i;
 
@@ -138,7 +119,7 @@ static void test_ordered_and_padded_keys(void **state)
 	static const char *const padded[] = { "insertorder=ordered", "zeropadding=8",
 					      NULL };
 	static const char *const wide[] = { "zeropadding=30", NULL };
-	struct workload w = core(ordered);
+	struct workload w = make_workload("c", ordered);
 
 	(void)state;
 	expect_key(&w, 0, "user0");
@@ -149,17 +130,17 @@ static void test_ordered_and_padded_keys(void **state)
 	expect_key(&w, 9999999999999999, "user9999999999999999");
 	expect_key(&w, 10000000000000000, "user10000000000000000");
 	expect_key(&w, UINT64_MAX, "user18446744073709551615");
-	w = core(padded);
+	w = make_workload("c", padded);
 	expect_key(&w, 5, "user00000005");
 	expect_key(&w, 123456789, "user123456789");
-	w = core(wide);
+	w = make_workload("c", wide);
 	expect_key(&w, 13, "user000000000000412164360235391016");
 }
 
 static void test_every_power_of_ten_is_printed(void **state)
 {
 	static const char *const ordered[] = { "insertorder=ordered", NULL };
-	struct workload w = core(ordered);
+	struct workload w = make_workload("c", ordered);
 	uint64_t v = 1;
 	char want[32];
 	int i;
@@ -176,7 +157,7 @@ static void test_every_power_of_ten_is_printed(void **state)
 static void test_lengths_of_a_million_keys(void **state)
 {
 	const uint64_t n = 1000000;
-	struct workload w = core(NULL);
+	struct workload w = MAKE_WORKLOAD("c", NULL);
 	char key[RECORD_KEY_MAX];
 	uint64_t count[32] = { 0 }, total = 0, i;
 
@@ -204,7 +185,7 @@ static void test_checkable_values(void **state)
 	};
 	static const char *const settings[] = { "valuesize=100", "dataintegrity=true",
 						NULL };
-	struct workload w = core(settings);
+	struct workload w = make_workload("c", settings);
 	struct kv_buf value = { 0 };
 	uint64_t sum = 0, i;
 
@@ -225,7 +206,7 @@ static void test_checkable_values_of_any_length(void **state)
 {
 	static const char *const settings[] = { "valuesize=700", "dataintegrity=true",
 						"fieldnameprefix=f", NULL };
-	struct workload w = core(settings);
+	struct workload w = make_workload("c", settings);
 	struct kv_buf value = { 0 };
 	char text[800];
 	uint64_t keynum;
