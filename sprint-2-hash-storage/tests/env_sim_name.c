@@ -85,22 +85,33 @@ int sim_open(struct env *env, const char *path, unsigned int flags, struct file 
 
 /* ---- names ---- */
 
+/* What path names, and where the name stands. */
+static int find_named(struct env_sim *sim, const char *path, struct sim_node **dir,
+		      const char **last, struct sim_node **node)
+{
+	const struct sim_name *name;
+	int error = sim_disk_parent(&sim->disk, path, dir, last);
+
+	if (error)
+		return error;
+	name = sim_dir_find(&(*dir)->dir, *last);
+	if (!name)
+		return -ENOENT;
+	*node = sim->disk.node[name->node];
+	return 0;
+}
+
 int sim_unlink(struct env *env, const char *path)
 {
 	struct env_sim *sim = sim_of(env);
 	struct sim_node *dir, *node;
-	const struct sim_name *name;
 	const char *last;
 	int error = sim_enter(sim, SIM_UNLINK, path, NULL);
 
 	if (!error)
-		error = sim_disk_parent(&sim->disk, path, &dir, &last);
+		error = find_named(sim, path, &dir, &last, &node);
 	if (error)
 		return error;
-	name = sim_dir_find(&dir->dir, last);
-	if (!name)
-		return -ENOENT;
-	node = sim->disk.node[name->node];
 	if (node->is_dir)
 		return -EISDIR;
 	sim_journal_name(sim, SIM_REMOVE, dir, last, node);
@@ -191,18 +202,13 @@ int sim_rmdir(struct env *env, const char *path)
 {
 	struct env_sim *sim = sim_of(env);
 	struct sim_node *dir, *node;
-	const struct sim_name *name;
 	const char *last;
 	int error = sim_enter(sim, SIM_RMDIR, path, NULL);
 
 	if (!error)
-		error = sim_disk_parent(&sim->disk, path, &dir, &last);
+		error = find_named(sim, path, &dir, &last, &node);
 	if (error)
 		return error;
-	name = sim_dir_find(&dir->dir, last);
-	if (!name)
-		return -ENOENT;
-	node = sim->disk.node[name->node];
 	if (!node->is_dir)
 		return -ENOTDIR;
 	if (node->dir.n)
