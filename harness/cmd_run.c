@@ -16,10 +16,10 @@
 #include "results/results.h"
 
 struct run {
-	const char *engine, *workload, *dir, *durability, *json;
+	const char *engine, *workload, *dir, *durability, *json, *rate;
 	struct cli_list properties, options;
 	uint64_t records, value, ops, threads, warmup, memory_bytes, seed;
-	double seconds, rate;
+	double seconds;
 	bool existing, load_only, keep, no_check;
 
 	struct engine_label label;
@@ -72,6 +72,38 @@ static int join_options(struct run *r, struct kv_msg *why)
 	return 0;
 }
 
+/* "50000", "50k", or "80%" of what a closed loop does. */
+static int read_rate(const struct run *r, struct run_config *c, struct kv_msg *why)
+{
+	char number[32];
+	size_t len = r->rate ? strlen(r->rate) : 0;
+	double rate = 0;
+	uint64_t n;
+
+	c->ops_per_s = c->workload.target_ops_per_s;
+	if (!len)
+		return 0;
+	if (len < sizeof(number) && r->rate[len - 1] == '%') {
+		memcpy(number, r->rate, len - 1);
+		number[len - 1] = '\0';
+		if (!cli_real(number, &rate) && rate > 0 && rate <= 1000) {
+			c->share_of_capacity = rate / 100;
+			return 0;
+		}
+	} else if (!cli_real(r->rate, &rate)) {
+		c->ops_per_s = rate > 0 ? rate : c->ops_per_s;
+		return 0;
+	} else if (!cli_number(r->rate, false, &n) && (double)n <= CLI_REAL_MAX) {
+		c->ops_per_s = n ? (double)n : c->ops_per_s;
+		return 0;
+	}
+	return kv_fail(
+		why, -EINVAL,
+		"\"%s\" is no rate: give operations a second, or a share of what a "
+		"closed loop does, such as 80%%",
+		r->rate);
+}
+
 static int configure(struct run *r, struct run_config *c, struct kv_msg *why)
 {
 	int error = engine_label_parse(r->engine, &r->label, why);
@@ -91,6 +123,8 @@ static int configure(struct run *r, struct run_config *c, struct kv_msg *why)
 		error = kv_fail(why, -EINVAL,
 				"durability is none, group or sync, not \"%s\"",
 				r->durability);
+	if (!error)
+		error = read_rate(r, c, why);
 	if (!error && r->threads > 1024)
 		error = kv_fail(why, -EINVAL, "threads are at most 1024");
 	if (error)
@@ -103,7 +137,6 @@ static int configure(struct run *r, struct run_config *c, struct kv_msg *why)
 	c->memory_bytes = r->memory_bytes;
 	c->warmup_ops = r->warmup;
 	c->seconds = r->seconds;
-	c->ops_per_s = r->rate > 0 ? r->rate : c->workload.target_ops_per_s;
 	c->use_existing = r->existing;
 	c->load_only = r->load_only;
 	c->check_content = !r->no_check && !r->existing;
@@ -165,18 +198,54 @@ static void print_latency(const char *name, const struct histogram *h)
 	putchar('\n');
 }
 
+/* Of whole seconds: one that was cut short would look like a slow one. */
+static void print_seconds(const struct run_phase *p)
+{
+	uint64_t worst = UINT64_MAX, sum = 0;
+	size_t i;
+
+	for (i = 0; i < p->series_len; i++) {
+		sum += p->series[i].ops;
+		if (worst > p->series[i].ops)
+			worst = p->series[i].ops;
+	}
+	if (!sum)
+		return;
+	printf("  worst second: %llu op/s, %.0f%% of the mean; longest operation: %.3f ms\n",
+	       (unsigned long long)worst,
+	       100.0 * (double)worst * (double)p->series_len / (double)sum,
+	       (double)p->latency_all->max_ns * 1e-6);
+}
+
+static void print_rate(const struct run_result *out)
+{
+	if (out->target_ops_per_s <= 0)
+		return;
+	printf("open loop at %.0f op/s", out->target_ops_per_s);
+	if (out->capacity_ops_per_s > 0)
+		printf(", %.0f%% of the %.0f op/s of a closed loop before",
+		       100 * out->target_ops_per_s / out->capacity_ops_per_s,
+		       out->capacity_ops_per_s);
+	putchar('\n');
+}
+
 static void print_phase(const char *name, const struct run_phase *p)
 {
 	const struct usage *u = &p->usage;
-	size_t kind;
+	size_t kind, kinds = 0;
 
 	printf("%s: %.0f op/s (%llu in %.3f s)\n", name,
 	       p->seconds > 0 ? (double)p->ops / p->seconds : 0,
 	       (unsigned long long)p->ops, p->seconds);
 	printf("  %-18s %10s %9s %9s %9s %9s %9s %9s\n", "latency in us", "count", "p50",
 	       "p90", "p99", "p99.9", "p99.99", "max");
-	for (kind = 0; kind < OP_KINDS; kind++)
+	for (kind = 0; kind < OP_KINDS; kind++) {
 		print_latency(op_kind_name[kind], p->latency[kind]);
+		kinds += p->latency[kind] != NULL;
+	}
+	if (kinds > 1)
+		print_latency("all", p->latency_all);
+	print_seconds(p);
 	printf("  wrote %.1f MB to the device for %.1f MB of keys and values (%s); %llu syncs\n",
 	       (double)u->device_write_bytes * 1e-6,
 	       (double)p->logical_bytes_written * 1e-6, u->device_source,
@@ -205,8 +274,10 @@ static void print_result(const struct run *r, const struct run_config *c,
 	       out->interrupted ? " (interrupted: partial)" : "");
 	if (!c->use_existing)
 		print_phase("load", &out->load);
-	if (!c->load_only)
+	if (!c->load_only) {
+		print_rate(out);
 		print_phase("run", &out->run);
+	}
 	printf("space: %.1f MB, settled %.1f MB; peak memory %.1f MB; stream %016llx\n",
 	       (double)out->space_bytes * 1e-6, (double)out->space_settled_bytes * 1e-6,
 	       (double)out->peak_rss_bytes * 1e-6,
@@ -302,7 +373,8 @@ static int run_or_load(struct run *r, const char *name, const char *summary, int
 		{ "ops", 0, CLI_COUNT, &r->ops, "N",
 		  "operations of the run; default: as many as records" },
 		{ "seconds", 0, CLI_REAL, &r->seconds, "S", "the run ends after this" },
-		{ "rate", 0, CLI_REAL, &r->rate, "N", "open loop: operations a second" },
+		{ "rate", 0, CLI_TEXT, &r->rate, "N",
+		  "open loop: operations a second, or 80% of a closed loop's" },
 		{ "threads", 't', CLI_COUNT, &r->threads, "N", "client threads" },
 		{ "durability", 'd', CLI_TEXT, &r->durability, "L",
 		  "none (default), group or sync" },

@@ -177,6 +177,16 @@ static int collect(struct crew *c, struct run_phase *out)
 	return error;
 }
 
+static void phase_free(struct run_phase *p)
+{
+	size_t kind;
+
+	for (kind = 0; kind < OP_KINDS; kind++)
+		free(p->latency[kind]);
+	free(p->latency_all);
+	free(p->series);
+}
+
 /* ---- phases ---- */
 
 static int sync_failed(struct replicate *r, int error, const char *after)
@@ -250,16 +260,50 @@ static int warm_up(struct replicate *r)
 	return r->c->warmup_ops ? crew_run(&r->crew, r->kv, &phase, NULL, r->why) : 0;
 }
 
+static double run_seconds(const struct run_config *c)
+{
+	return c->seconds > 0 ? c->seconds : (double)c->workload.max_execution_seconds;
+}
+
+/* The rate of the run. For a share of the capacity a closed loop goes before, of which
+ * nothing but its speed is told. */
+static int find_rate(struct replicate *r)
+{
+	const struct run_config *c = r->c;
+	uint64_t count = c->workload.operation_count;
+	const struct crew_phase phase = {
+		.phase = WORKER_WARM_UP,
+		.ops = count ? count / 4 + 1 : UINT64_MAX,
+		.seconds = run_seconds(c) / 4,
+		.durability = c->durability,
+		.progress = r->progress,
+		.arg = r->arg,
+	};
+	struct run_phase closed = { 0 };
+	int error;
+
+	r->out->target_ops_per_s = c->ops_per_s;
+	if (c->share_of_capacity <= 0)
+		return 0;
+	error = crew_run(&r->crew, r->kv, &phase, NULL, r->why);
+	if (!error)
+		error = collect(&r->crew, &closed);
+	if (!error && closed.seconds > 0)
+		r->out->capacity_ops_per_s = (double)closed.ops / closed.seconds;
+	r->out->target_ops_per_s = r->out->capacity_ops_per_s * c->share_of_capacity;
+	phase_free(&closed);
+	return error;
+}
+
 static int run(struct replicate *r)
 {
 	const struct run_config *c = r->c;
 	uint64_t count = c->workload.operation_count;
-	double most = (double)c->workload.max_execution_seconds;
 	const struct crew_phase phase = {
 		.phase = WORKER_RUN,
 		.ops = count ? count : UINT64_MAX,
-		.seconds = c->seconds > 0 ? c->seconds : most,
-		.ops_per_s = c->ops_per_s,
+		.seconds = run_seconds(c),
+		.ops_per_s = r->out->target_ops_per_s,
 		.durability = c->durability,
 		.perf = r->perf,
 		.progress = r->progress,
@@ -355,6 +399,8 @@ static int phases(struct replicate *r)
 	if (!error && !c->load_only && !crew_interrupts())
 		error = warm_up(r);
 	if (!error && !c->load_only && !crew_interrupts())
+		error = find_rate(r);
+	if (!error && !c->load_only && !crew_interrupts())
 		error = run(r);
 	r->out->interrupted = crew_interrupts() > 0;
 	if (error)
@@ -427,16 +473,6 @@ int runner_run(const struct run_config *c, run_progress_fn *progress, void *arg,
 	if (error)
 		run_result_free(out);
 	return error;
-}
-
-static void phase_free(struct run_phase *p)
-{
-	size_t kind;
-
-	for (kind = 0; kind < OP_KINDS; kind++)
-		free(p->latency[kind]);
-	free(p->latency_all);
-	free(p->series);
 }
 
 void run_result_free(struct run_result *r)

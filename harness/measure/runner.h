@@ -26,6 +26,9 @@ struct run_config {
 	uint64_t warmup_ops;   /* over all threads, not measured */
 	double seconds;   /* ends the run before workload.operation_count; 0: does not */
 	double ops_per_s; /* 0: closed loop; else open loop at this total rate */
+	/* 0: none; else open loop at this share of what a closed loop does just before, for
+	 * a quarter of the run's length, and ops_per_s is of no meaning. */
+	double share_of_capacity;
 	bool check_content; /* compare the final content with the oracle's */
 	bool settle;        /* compact and sync after the run, measured apart */
 	bool use_existing;  /* dir holds a loaded store: no load (kvbench run) */
@@ -59,6 +62,9 @@ enum content_verdict {
 
 struct run_result {
 	struct run_phase load, run, settle;
+	/* Of the closed loop before, where one was asked for; else 0. */
+	double capacity_ops_per_s;
+	double target_ops_per_s; /* of the run; 0: closed loop */
 	uint64_t stream_digest;
 	uint64_t content_digest, content_expected, content_records;
 	enum content_verdict content;

@@ -155,6 +155,10 @@ static void test_wrong_words_are_refused_with_the_nearest(void **state)
 		{ { "bench", "--rate", "nan" }, "\"nan\"", "rate" },
 		{ { "bench", "--rate", "inf" }, "\"inf\"", "rate" },
 		{ { "bench", "--rate", "x" }, "\"x\"", "rate" },
+		{ { "run", "-e", "null", "--rate", "x" }, "\"x\"", "80%" },
+		{ { "run", "-e", "null", "--rate", "0%" }, "\"0%\"", "80%" },
+		{ { "run", "-e", "null", "--rate", "%" }, "\"%\"", "80%" },
+		{ { "run", "-e", "null", "--rate", "5%%" }, "\"5%%\"", "80%" },
 		{ { "bench", "--seconds", "1e999" }, "\"1e999\"", "--seconds" },
 		{ { "bench", "--seconds", "soon" }, "\"soon\"", "--seconds" },
 		{ { "bench", "--seed", "-1" }, "\"-1\"", "--seed" },
@@ -278,6 +282,19 @@ static void test_run_prints_and_writes_one_result(void **state)
 	json_decref(o);
 }
 
+static void test_run_at_a_share_tells_the_worst_second(void **state)
+{
+	(void)state;
+	RUN("run", "-e", "array", "-w", "a", "--records", "100", "--seconds", "2.2",
+	    "--rate", "10%", "--dir", scratch);
+	expect_code(0);
+	expect_in(it.out, "open loop at ");
+	expect_in(it.out, "10% of the ");
+	expect_in(it.out, "worst second: ");
+	expect_in(it.out, "longest operation: ");
+	expect_in(it.out, "content: equal to the oracle's");
+}
+
 static void test_loaded_store_stays_for_runs(void **state)
 {
 	const char *store = in_scratch("store");
@@ -355,6 +372,7 @@ int main(void)
 		TEST(test_compare_says_what_changed),
 		TEST(test_compare_refuses_other_operations),
 		TEST(test_run_prints_and_writes_one_result),
+		TEST(test_run_at_a_share_tells_the_worst_second),
 		TEST(test_loaded_store_stays_for_runs),
 		TEST(test_interrupted_run_tells_what_ran),
 	};

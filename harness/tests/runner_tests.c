@@ -268,6 +268,26 @@ static void test_open_loop_shares_the_rate_among_threads(void **state)
 	run_result_free(&r);
 }
 
+/* A closed loop goes before, for a quarter; its operations are not the run's, and the
+ * content is that of both. */
+static void test_open_loop_at_a_share_of_the_capacity(void **state)
+{
+	struct run_config c = MAKE("a", "recordcount=100", "operationcount=400");
+	struct run_result r;
+
+	(void)state;
+	c.share_of_capacity = 0.5;
+	run_ok(&c, &r);
+	assert_int_equal(r.run.ops, 400);
+	assert_int_equal(plant.puts + plant.gets, 100 + 101 + 400 + 100);
+	assert_true(r.capacity_ops_per_s > 0);
+	assert_true(r.target_ops_per_s == r.capacity_ops_per_s * 0.5);
+	/* The last operation is due that long after the first, never sooner. */
+	assert_true(r.run.seconds >= 399 / r.target_ops_per_s);
+	assert_int_equal(r.content, CONTENT_EQUAL);
+	run_result_free(&r);
+}
+
 static void test_open_loop_ends_by_time(void **state)
 {
 	struct run_config c = MAKE("c", "recordcount=100", "operationcount=0");
@@ -497,6 +517,7 @@ int main(void)
 		TEST(test_threads_share_the_operations),
 		TEST(test_open_loop_counts_a_stall_from_when_operations_were_due),
 		TEST(test_open_loop_shares_the_rate_among_threads),
+		TEST(test_open_loop_at_a_share_of_the_capacity),
 		TEST(test_open_loop_ends_by_time),
 		TEST(test_full_disk_ends_the_load_with_advice),
 		TEST(test_full_disk_ends_the_run_with_advice),
