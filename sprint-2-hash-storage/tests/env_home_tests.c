@@ -609,11 +609,11 @@ static void test_write_of_more_than_a_call_can_take(void **state)
 	void *p = NULL;
 
 	assert_int_equal(env_open(h->env, "/dev/zero", ENV_READ, &zero), 0);
-	assert_int_equal(zero->ops->map(zero, 0, huge, false, &p), 0);
+	assert_int_equal(zero->ops->map(zero, 0, huge + PAGE, false, &p), 0);
 	assert_int_equal(env_open(h->env, "/dev/null", ENV_WRITE, &f), 0);
 	assert_int_equal(file_write(f, 0, p, huge), 0);
 	assert_int_equal(file_write(f, 0, p, huge + 1), 0);
-	zero->ops->unmap(zero, p, huge);
+	zero->ops->unmap(zero, p, huge + PAGE);
 	file_close(f);
 	file_close(zero);
 }
