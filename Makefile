@@ -89,7 +89,8 @@ test_obj := $(patsubst %,$(O)/sprint-1-core-memory/%.o,port_fault $(addprefix te
 	    conformance_snapshot conformance_store conformance_thread history replay shrink))
 $(eval $(call sprint,sprint-1-core-memory,s1,s1))
 $(eval $(call sprint,sprint-2-hash-storage,s2,s2 s1))
-engine_libs := $(O)/libs2.a $(O)/libs1.a
+$(eval $(call sprint,sprint-3-btree-storage,s3,s3 s2 s1))
+engine_libs := $(O)/libs3.a $(O)/libs2.a $(O)/libs1.a
 
 include harness/harness.mk
 h_obj := $(h_src:%.c=$(O)/%.o)
