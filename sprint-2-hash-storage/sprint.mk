@@ -9,7 +9,7 @@ s2_dir   := $(O)/sprint-2-hash-storage/tests
 
 # Tests without a disk, or with the machine's own.
 s2_tests := epoch_tests hash_table_tests hash_table_thread_tests hash_function_tests hash_quality_tests \
-	    hash_index_tests hash_tests hash_options_tests hash_live_tests hash_race_tests
+	    hash_index_tests hash_tests hash_options_tests hash_live_tests hash_race_tests env_uring_tests
 # Tests on the simulated disk and scheduler.
 s2_sim_tests := env_home_tests env_sim_tests env_sim_fault_tests env_sim_task_tests env_sim_toy_tests \
 	    log_tests log_room_tests log_segment_tests log_recovery_tests log_format_tests \
@@ -27,6 +27,10 @@ s2_tests += hash_crash_tests hash_mutant_tests
 $(s2_dir)/hash_crash_tests: $(s2_crash)
 $(s2_dir)/hash_mutant_tests: $(s2_crash) $(s2_dir)/env_liar.o
 $(s2_dir)/hash_mutant_tests: private EXTRA_LDFLAGS += $(s2_wrapped:%=-Wl,--wrap=%)
+
+# The system's calls that fail on order in the tests of env_uring.c.
+s2_uring_wrapped := io_uring_queue_init_params io_uring_queue_exit io_uring_get_probe_ring io_uring_submit_and_wait fdatasync
+$(s2_dir)/env_uring_tests: private EXTRA_LDFLAGS += $(if $(URING),$(s2_uring_wrapped:%=-Wl,--wrap=%))
 
 # Fuzz targets: each is a test without a fuzzer, a fuzzer with libFuzzer's main, and what
 # writes its first inputs. See make fuzz.
