@@ -9,6 +9,7 @@
  *  types     size_t bool uint8_t..uint64_t, the E* names, container_of()
  *  memory    port_alloc(n) port_realloc(p, old, n) port_free(p)   may sleep; NULL when out;
  *            port_alloc_aligned(align, n) port_free_aligned(p)    align a power of two
+ *            port_alloc_huge(n) port_free_huge(p, n)     in huge pages where there are any
  *  mutex     struct port_mutex: port_mutex_init/lock/unlock/destroy
  *  rwlock    struct port_rwlock: port_rwlock_init/destroy, port_read_lock/unlock,
  *            port_write_lock/unlock

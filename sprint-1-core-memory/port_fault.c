@@ -120,6 +120,17 @@ void port_free_aligned(void *p)
 	free(h->raw);
 }
 
+void *port_alloc_huge(size_t n)
+{
+	return port_alloc_aligned(PORT_HUGE_BYTES, n);
+}
+
+void port_free_huge(void *p, size_t n)
+{
+	(void)n;
+	port_free_aligned(p);
+}
+
 void *port_alloc(size_t n)
 {
 	return port_alloc_aligned(sizeof(struct header), n);

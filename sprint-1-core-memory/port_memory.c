@@ -5,6 +5,8 @@
  */
 #include "port.h"
 
+#include <sys/mman.h>
+
 void *port_alloc(size_t n)
 {
 	return malloc(n ? n : 1);
@@ -32,5 +34,21 @@ void *port_alloc_aligned(size_t align, size_t n)
 
 void port_free_aligned(void *p)
 {
+	free(p);
+}
+
+void *port_alloc_huge(size_t n)
+{
+	void *p = port_alloc_aligned(PORT_HUGE_BYTES, n);
+
+	/* Advice: where it is not taken, the memory is as good as any. */
+	if (p)
+		(void)madvise(p, n, MADV_HUGEPAGE);
+	return p;
+}
+
+void port_free_huge(void *p, size_t n)
+{
+	(void)n;
 	free(p);
 }

@@ -26,6 +26,11 @@ void *port_realloc(void *p, size_t old, size_t n);
 void port_free(void *p);
 void *port_alloc_aligned(size_t align, size_t n);
 void port_free_aligned(void *p);
+/* For much memory that is looked at here and there: n, a multiple of PORT_HUGE_BYTES, bytes at
+ * a multiple of it. The system is asked for huge pages, and gives what it has. */
+enum { PORT_HUGE_BYTES = 2 << 20 };
+void *port_alloc_huge(size_t n);
+void port_free_huge(void *p, size_t n);
 
 struct port_mutex {
 	pthread_mutex_t m;

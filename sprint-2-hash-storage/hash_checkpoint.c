@@ -114,6 +114,12 @@ static int write_entries(struct writer *w)
 	return error ? error : end_block(w);
 }
 
+/* How entries' hashes lead to places, beside the leaf's size. */
+static uint32_t placement(const struct hash_store *s)
+{
+	return (uint32_t)s->option[HASH_TABLE] | HASH_INDEX_LAYOUT << 8;
+}
+
 static int write_header(struct writer *w, uint64_t position)
 {
 	struct hash_store *s = w->s;
@@ -121,7 +127,7 @@ static int write_header(struct writer *w, uint64_t position)
 		.major = HASH_INDEX_MAJOR,
 		.minor = HASH_INDEX_MINOR,
 		.leaf = (uint32_t)s->option[HASH_LEAF],
-		.table = (uint32_t)s->option[HASH_TABLE],
+		.table = placement(s),
 		.store_id = s->id,
 		.position = position,
 		.segment_bytes = s->option[HASH_SEGMENT_BYTES],
@@ -248,7 +254,7 @@ static int read_header(struct hash_checkpoint_reader *r, struct hash_checkpoint 
 		return damaged(r, wrong, why);
 	if (h.store_id != s->id || h.segment_bytes != s->option[HASH_SEGMENT_BYTES])
 		return damaged(r, "of another store", why);
-	out->other = h.leaf != s->option[HASH_LEAF] || h.table != s->option[HASH_TABLE];
+	out->other = h.leaf != s->option[HASH_LEAF] || h.table != placement(s);
 	if (out->other)
 		(void)damaged(r, "made with another table or leaf", why);
 	out->position = h.position;

@@ -96,12 +96,10 @@ static int identify(struct hash_store *s, struct kv_msg *why)
 
 static int check_options(const struct hash_store *s, struct kv_msg *why)
 {
-	uint64_t segment = s->option[HASH_SEGMENT_BYTES], leaf = s->option[HASH_LEAF];
+	uint64_t segment = s->option[HASH_SEGMENT_BYTES];
 
 	if (segment & (segment - 1))
 		return kv_fail(why, -EINVAL, "segment_bytes must be a power of two");
-	if (leaf & (leaf - 1))
-		return kv_fail(why, -EINVAL, "leaf must be a power of two");
 	return 0;
 }
 
@@ -290,7 +288,7 @@ static const struct kv_opt hash_opts[] = {
 			 "chaining|linear|robin-hood|cuckoo|swiss", 4, 0, 4 },
 	[HASH_FUNCTION] = { "function", "of keys; fixed at creation",
 			    "xxh3|xxh64|crc32c|fnv1a", 0, 0, 3 },
-	[HASH_LEAF] = { "leaf", "entries of an index leaf, a power of two", NULL, 4096,
+	[HASH_LEAF] = { "leaf", "entries of the largest index leaf", NULL, 3584,
 			HASH_TABLE_MIN, HASH_TABLE_MAX },
 	[HASH_LOAD_PERCENT] = { "load_percent", "a leaf splits when it is this full",
 				NULL, 100, 25, 100 },

@@ -18,7 +18,7 @@
  *   8    2  major, 10 2 minor  48  8  entries, about
  *   12   4  leaf entries       56  8  keys, about
  *   16   8  store id           64  8  live bytes, about
- *   24   8  position           72  4  collision strategy
+ *   24   8  position           72  4  collision strategy, and layout << 8
  *   32   8  segment bytes      76  48 zero
  *                              124 4  CRC32C of bytes 0..123
  *   128     the list: number, live bytes, bytes of deletes (8 each), ascending; CRC32C (4),

@@ -8,19 +8,24 @@
  * is published by one store, so are the two new leaves, and what they replace is retired.
  */
 #include "hash_index.h"
+#include "hash_pool.h"
 
 enum {
 	DIRECTORY_BITS_MAX = HASH_PREFIX_BITS - HASH_SHARD_BITS,
 	FIND_ATTEMPTS = 64, /* before a reader waits for the writer */
+	KINDS = HASH_POOL_SIZES,
 };
 
+/* The table follows, so that its place is known without a load. */
 struct hash_leaf {
-	struct epoch_item item;
+	_Alignas(HASH_TABLE_ALIGN) struct epoch_item item;
 	uint64_t version; /* atomic; odd while a writer is at it */
 	/* constant */
-	struct hash_table *table;
-	unsigned int depth;
+	struct hash_index *index;
+	uint8_t depth, kind;
 };
+
+_Static_assert((int)HASH_POOL_ALIGN == (int)HASH_TABLE_ALIGN, "pieces hold tables");
 
 struct hash_directory {
 	struct epoch_item item;
@@ -31,6 +36,8 @@ struct hash_directory {
 struct hash_shard {
 	_Alignas(64) struct port_mutex lock;
 	struct hash_directory *directory; /* atomic; stored under lock */
+	uint32_t limit;                   /* constant: entries at which a leaf is full */
+	uint8_t kind;                     /* constant: of its leaves */
 	/* protected by lock */
 	uint64_t leaves, splits, longest;
 };
@@ -38,35 +45,45 @@ struct hash_shard {
 struct hash_index {
 	/* constant */
 	struct hash_index_config config;
-	uint32_t limit; /* entries at which a leaf is full */
+	uint32_t capacity[KINDS]; /* of a leaf */
 	struct epoch *epoch;
+
+	struct hash_pool pool; /* leaves */
 
 	struct hash_shard shard[HASH_SHARDS];
 };
 
 /* ---- leaves and directories ---- */
 
-static struct hash_leaf *leaf_new(const struct hash_index *ix, unsigned int depth)
+static struct hash_table *table_of(struct hash_leaf *leaf)
 {
-	struct hash_leaf *leaf = port_alloc(sizeof(*leaf));
+	return (struct hash_table *)(leaf + 1);
+}
 
+static struct hash_leaf *leaf_new(struct hash_index *ix, unsigned int kind,
+				  unsigned int depth)
+{
+	struct hash_leaf *leaf;
+
+	/* Rather than grow: leaves that were split and are not looked at any more. */
+	if (hash_pool_wants(&ix->pool, kind))
+		(void)epoch_collect(ix->epoch);
+	leaf = hash_pool_take(&ix->pool, kind);
 	if (!leaf)
 		return NULL;
-	memset(leaf, 0, sizeof(*leaf));
-	leaf->depth = depth;
-	if (ix->config.table->create(ix->config.capacity, &leaf->table)) {
-		port_free(leaf);
-		return NULL;
-	}
+	*leaf = (struct hash_leaf){
+		.index = ix,
+		.depth = (uint8_t)depth,
+		.kind = (uint8_t)kind,
+	};
+	ix->config.table->init(table_of(leaf), ix->capacity[kind]);
 	return leaf;
 }
 
 static void leaf_free(struct hash_leaf *leaf)
 {
-	if (!leaf)
-		return;
-	leaf->table->ops->free(leaf->table);
-	port_free(leaf);
+	if (leaf)
+		hash_pool_give(&leaf->index->pool, leaf->kind, leaf);
 }
 
 static void leaf_reclaim(struct epoch_item *item)
@@ -114,20 +131,39 @@ static struct hash_leaf *leaf_of(struct hash_index *ix, uint64_t hash)
 
 /* ---- life ---- */
 
+/* 2^(-i/8), in 4096ths: the capacity of each kind of leaf beside the largest. */
+static const uint16_t share[KINDS] = { 4096, 3756, 3444, 3158, 2896, 2656, 2435, 2233 };
+
+static void plan_leaves(struct hash_index *ix)
+{
+	const struct hash_index_config *c = &ix->config;
+	size_t size[KINDS];
+	unsigned int i;
+
+	for (i = 0; i < KINDS; i++) {
+		ix->capacity[i] = (uint32_t)((uint64_t)c->capacity * share[i] / share[0]);
+		if (ix->capacity[i] < HASH_TABLE_MIN)
+			ix->capacity[i] = HASH_TABLE_MIN;
+		size[i] = sizeof(struct hash_leaf) + c->table->bytes(ix->capacity[i]);
+	}
+	hash_pool_init(&ix->pool, size);
+}
+
 /* So many bits of directory that the expected entries fit without a split. */
-static unsigned int first_depth(const struct hash_index *ix)
+static unsigned int first_depth(const struct hash_index *ix, const struct hash_shard *s)
 {
 	uint64_t each = ix->config.expected_entries / HASH_SHARDS;
 	unsigned int depth = 0;
 
 	/* Leaves are not filled evenly: plan for three quarters. */
-	while (depth < DIRECTORY_BITS_MAX && each >> depth > ix->limit / 4 * 3)
+	while (depth < DIRECTORY_BITS_MAX && each >> depth > s->limit / 4 * 3)
 		depth++;
 	return depth;
 }
 
-static int shard_init(struct hash_index *ix, struct hash_shard *s, unsigned int depth)
+static int shard_init(struct hash_index *ix, struct hash_shard *s)
 {
+	unsigned int depth = first_depth(ix, s);
 	struct hash_directory *d = directory_new(depth);
 	size_t i;
 
@@ -135,7 +171,7 @@ static int shard_init(struct hash_index *ix, struct hash_shard *s, unsigned int 
 	if (!d)
 		return -ENOMEM;
 	for (i = 0; i < (size_t)1 << depth; i++) {
-		d->leaf[i] = leaf_new(ix, depth);
+		d->leaf[i] = leaf_new(ix, s->kind, depth);
 		if (!d->leaf[i])
 			return -ENOMEM;
 		s->leaves++;
@@ -143,18 +179,10 @@ static int shard_init(struct hash_index *ix, struct hash_shard *s, unsigned int 
 	return 0;
 }
 
+/* Its leaves go with the pool. */
 static void shard_destroy(struct hash_shard *s)
 {
-	struct hash_directory *d = s->directory;
-	size_t i, n = d ? (size_t)1 << d->depth : 0, step;
-
-	for (i = 0; i < n; i += step) {
-		struct hash_leaf *leaf = d->leaf[i];
-
-		step = leaf ? (size_t)1 << (d->depth - leaf->depth) : 1;
-		leaf_free(leaf);
-	}
-	port_free(d);
+	port_free(s->directory);
 	port_mutex_destroy(&s->lock);
 }
 
@@ -162,7 +190,7 @@ int hash_index_new(const struct hash_index_config *c, struct epoch *epoch,
 		   struct hash_index **out)
 {
 	struct hash_index *ix = port_alloc_aligned(64, sizeof(*ix));
-	unsigned int i, depth;
+	unsigned int i;
 	int error = 0;
 
 	if (!ix)
@@ -170,12 +198,16 @@ int hash_index_new(const struct hash_index_config *c, struct epoch *epoch,
 	memset(ix, 0, sizeof(*ix));
 	ix->config = *c;
 	ix->epoch = epoch;
-	ix->limit = (uint32_t)((uint64_t)c->capacity * c->load_percent / 100);
-	depth = first_depth(ix);
+	plan_leaves(ix);
 	for (i = 0; i < HASH_SHARDS; i++) {
-		port_mutex_init(&ix->shard[i].lock);
+		struct hash_shard *s = &ix->shard[i];
+
+		port_mutex_init(&s->lock);
+		s->kind = i % KINDS;
+		s->limit = (uint32_t)((uint64_t)ix->capacity[s->kind] * c->load_percent /
+				      100);
 		if (!error)
-			error = shard_init(ix, &ix->shard[i], depth);
+			error = shard_init(ix, s);
 	}
 	if (error) {
 		hash_index_free(ix);
@@ -191,8 +223,11 @@ void hash_index_free(struct hash_index *ix)
 
 	if (!ix)
 		return;
+	/* Leaves that were split wait there to come back to the pool. */
+	(void)epoch_collect(ix->epoch);
 	for (i = 0; i < HASH_SHARDS; i++)
 		shard_destroy(&ix->shard[i]);
+	hash_pool_destroy(&ix->pool);
 	port_free_aligned(ix);
 }
 
@@ -214,7 +249,7 @@ bool hash_index_find(struct hash_index *ix, uint64_t hash, hash_match_fn *match,
 			port_mutex_lock(&s->lock);
 		leaf = leaf_of(ix, hash);
 		version = port_load_acquire(&leaf->version);
-		found = leaf->table->ops->find(leaf->table, hash, match, arg, address,
+		found = ix->config.table->find(table_of(leaf), hash, match, arg, address,
 					       NULL);
 		/* What was found was there. Nothing found says nothing while a writer moves
 		 * entries; an odd version or another one than before is such a writer. */
@@ -236,8 +271,7 @@ bool hash_witness_holds(const struct hash_witness *w)
 
 void hash_index_prefetch(struct hash_index *ix, uint64_t hash)
 {
-	const struct hash_table *t = leaf_of(ix, hash)->table;
-	const uint8_t *line = t->ops->line(t, hash);
+	const uint8_t *line = ix->config.table->line(table_of(leaf_of(ix, hash)), hash);
 
 	__builtin_prefetch(line);
 	__builtin_prefetch(line + 64);
@@ -246,9 +280,8 @@ void hash_index_prefetch(struct hash_index *ix, uint64_t hash)
 size_t hash_index_candidates(struct hash_index *ix, uint64_t hash, uint64_t *address,
 			     size_t n)
 {
-	const struct hash_table *t = leaf_of(ix, hash)->table;
-
-	return t->ops->candidates(t, hash, address, n);
+	return ix->config.table->candidates(table_of(leaf_of(ix, hash)), hash, address,
+					    n);
 }
 
 /* ---- writers ---- */
@@ -276,9 +309,8 @@ static void leaf_changed(struct hash_leaf *leaf)
 bool hash_index_find_locked(struct hash_index *ix, uint64_t hash, hash_match_fn *match,
 			    void *arg, uint64_t *address)
 {
-	const struct hash_table *t = leaf_of(ix, hash)->table;
-
-	return t->ops->find(t, hash, match, arg, address, NULL);
+	return ix->config.table->find(table_of(leaf_of(ix, hash)), hash, match, arg,
+				      address, NULL);
 }
 
 static bool same_address(void *arg, uint64_t address)
@@ -317,17 +349,17 @@ static bool in_upper_half(const struct hash_leaf *leaf, uint64_t hash)
 	return hash >> (63 - HASH_SHARD_BITS - leaf->depth) & 1;
 }
 
-static int distribute(const struct hash_leaf *leaf, struct hash_leaf *const half[2])
+static int distribute(struct hash_leaf *leaf, struct hash_leaf *const half[2])
 {
-	const struct hash_table_ops *ops = leaf->table->ops;
+	const struct hash_table_ops *ops = leaf->index->config.table;
 	struct hash_entry entry;
 	uint32_t cursor = 0;
 	int error = 0;
 
-	while (!error && ops->next(leaf->table, &cursor, &entry)) {
-		struct hash_table *t = half[in_upper_half(leaf, entry.hash)]->table;
+	while (!error && ops->next(table_of(leaf), &cursor, &entry)) {
+		struct hash_leaf *to = half[in_upper_half(leaf, entry.hash)];
 
-		error = ops->insert(t, entry.hash, entry.address);
+		error = ops->insert(table_of(to), entry.hash, entry.address);
 	}
 	return error;
 }
@@ -343,8 +375,8 @@ static int split(struct hash_index *ix, struct hash_shard *s, uint64_t hash)
 		error = double_directory(ix, s);
 	if (error)
 		return error;
-	half[0] = leaf_new(ix, leaf->depth + 1);
-	half[1] = leaf_new(ix, leaf->depth + 1);
+	half[0] = leaf_new(ix, s->kind, leaf->depth + 1u);
+	half[1] = leaf_new(ix, s->kind, leaf->depth + 1u);
 	error = half[0] && half[1] ? distribute(leaf, half) : -ENOMEM;
 	if (error) {
 		leaf_free(half[0]);
@@ -360,8 +392,8 @@ static int split(struct hash_index *ix, struct hash_shard *s, uint64_t hash)
 		port_store_release(&d->leaf[first + i], half[i >= n / 2]);
 	s->leaves++;
 	s->splits++;
-	if (s->longest < leaf->table->count)
-		s->longest = leaf->table->count;
+	if (s->longest < table_of(leaf)->count)
+		s->longest = table_of(leaf)->count;
 	leaf->item.free = leaf_reclaim;
 	epoch_retire(ix->epoch, &leaf->item);
 	return 0;
@@ -376,9 +408,9 @@ int hash_index_insert(struct hash_index *ix, uint64_t hash, uint64_t address)
 		struct hash_leaf *leaf = leaf_of(ix, hash);
 
 		error = -ENOSPC;
-		if (leaf->table->count < ix->limit) {
+		if (table_of(leaf)->count < s->limit) {
 			leaf_change(leaf);
-			error = leaf->table->ops->insert(leaf->table, hash, address);
+			error = ix->config.table->insert(table_of(leaf), hash, address);
 			leaf_changed(leaf);
 		}
 		if (error != -ENOSPC)
@@ -395,7 +427,7 @@ bool hash_index_replace(struct hash_index *ix, uint64_t hash, uint64_t from, uin
 	bool done;
 
 	leaf_change(leaf);
-	done = leaf->table->ops->replace(leaf->table, hash, from, to);
+	done = ix->config.table->replace(table_of(leaf), hash, from, to);
 	leaf_changed(leaf);
 	return done;
 }
@@ -406,7 +438,7 @@ bool hash_index_remove(struct hash_index *ix, uint64_t hash, uint64_t address)
 	bool done;
 
 	leaf_change(leaf);
-	done = leaf->table->ops->remove(leaf->table, hash, address);
+	done = ix->config.table->remove(table_of(leaf), hash, address);
 	leaf_changed(leaf);
 	return done;
 }
@@ -425,8 +457,10 @@ int hash_index_walk_leaf(struct hash_index *ix, uint32_t *prefix, hash_entry_fn 
 
 	hash_index_lock(ix, shard);
 	leaf = leaf_of(ix, hash);
-	while (!error && leaf->table->ops->next(leaf->table, &cursor, &entry))
+	while (!error && ix->config.table->next(table_of(leaf), &cursor, &entry)) {
+		entry.hash |= (uint64_t)shard << (64 - HASH_SHARD_BITS);
 		error = fn(arg, &entry);
+	}
 	*prefix += 1u << (DIRECTORY_BITS_MAX - leaf->depth);
 	hash_index_unlock(ix, shard);
 	return error;
@@ -436,7 +470,9 @@ void hash_index_stats(struct hash_index *ix, struct hash_index_stats *out)
 {
 	unsigned int i;
 
-	*out = (struct hash_index_stats){ .bytes = sizeof(*ix) };
+	*out = (struct hash_index_stats){
+		.bytes = sizeof(*ix) + hash_pool_bytes(&ix->pool),
+	};
 	for (i = 0; i < HASH_SHARDS; i++) {
 		struct hash_shard *s = &ix->shard[i];
 		size_t j, step;
@@ -449,12 +485,10 @@ void hash_index_stats(struct hash_index *ix, struct hash_index_stats *out)
 		out->bytes += sizeof(*s->directory) +
 			      (sizeof(s->directory->leaf[0]) << s->directory->depth);
 		for (j = 0; j < (size_t)1 << s->directory->depth; j += step) {
-			const struct hash_leaf *leaf = s->directory->leaf[j];
+			struct hash_leaf *leaf = s->directory->leaf[j];
 
 			step = (size_t)1 << (s->directory->depth - leaf->depth);
-			out->entries += leaf->table->count;
-			out->bytes +=
-				sizeof(*leaf) + leaf->table->ops->memory(leaf->table);
+			out->entries += table_of(leaf)->count;
 		}
 		hash_index_unlock(ix, i);
 	}

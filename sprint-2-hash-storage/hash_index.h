@@ -7,6 +7,11 @@
  * for a whole rehash, and the longest pause is the split of one leaf. A leaf's table is
  * one of five strategies (hash_table.h).
  *
+ * Good hashes fill all leaves alike, so leaves of one size would all split at about the same
+ * time, and just then be half empty. Shards have leaves of eight sizes, spread evenly over
+ * the octave: at any time an eighth of them has just been split, and the memory an entry
+ * takes is nearly the same at every size of the index.
+ *
  * Threads: readers take no lock: epoch.h keeps leaves alive that were split, and a leaf's
  * version tells a reader who found nothing whether a writer was there meanwhile. Writers
  * lock the shard (the highest HASH_SHARD_BITS bits) that the hash belongs to; whoever
@@ -21,20 +26,25 @@
 enum {
 	HASH_SHARD_BITS = 6,
 	HASH_SHARDS = 1 << HASH_SHARD_BITS,
-	HASH_PREFIX_BITS = 16, /* of a hash, for shard and directory together */
+	HASH_PREFIX_BITS = 22, /* of a hash, for shard and directory together */
+
+	/* Counted up whenever an entry's hash comes to stand for other hashes: by the sizes
+	 * of leaves, or by which bits are whose. Then older checkpoints are of no use. */
+	HASH_INDEX_LAYOUT = 1,
 };
 
 struct hash_index;
 
 struct hash_index_config {
 	const struct hash_table_ops *table;
-	uint32_t capacity;         /* of a leaf: a power of two */
+	uint32_t capacity; /* of the largest leaf; of the least a little over half */
 	unsigned int load_percent; /* a leaf splits when it is this full */
 	uint64_t expected_entries; /* leaves made at once; 0: the least */
 };
 
 int hash_index_new(const struct hash_index_config *c, struct epoch *epoch,
 		   struct hash_index **out);
+/* No reader is inside the epoch, which lives on. */
 void hash_index_free(struct hash_index *ix);
 
 /* ---- readers: inside an epoch ---- */
@@ -78,14 +88,16 @@ bool hash_index_remove(struct hash_index *ix, uint64_t hash, uint64_t address);
  * 2^HASH_PREFIX_BITS; fn is called for each entry of one leaf under its shard's lock, then
  * *prefix is that of the leaf behind it; at 2^HASH_PREFIX_BITS all is done. An entry that
  * is there from the first call to the last is met exactly once. Non-zero from fn ends the
- * walk with it. entry.hash stands for the hash (see hash_table.h).
+ * walk with it. entry.hash stands for the hash: it is the same from bit 63 to 42, and this
+ * index and others like it treat both alike (see hash_table.h).
  */
 typedef int hash_entry_fn(void *arg, const struct hash_entry *entry);
 int hash_index_walk_leaf(struct hash_index *ix, uint32_t *prefix, hash_entry_fn *fn,
 			 void *arg);
 
 struct hash_index_stats {
-	uint64_t entries, leaves, bytes, splits, longest_split_entries;
+	uint64_t entries, leaves, splits, longest_split_entries;
+	uint64_t bytes; /* of memory, all that the index has taken */
 };
 void hash_index_stats(struct hash_index *ix, struct hash_index_stats *out);
 

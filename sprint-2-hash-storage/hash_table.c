@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0 */
 /*
- * hash_table.c - the list of collision strategies, and the memory of their tables.
+ * hash_table.c - the list of collision strategies; tables in memory of their own.
  */
 #include "hash_table_internal.h"
 
@@ -26,26 +26,23 @@ const struct hash_table_ops *hash_table_find(const char *name)
 	return NULL;
 }
 
-void *hash_table_alloc(const struct hash_table_ops *ops, uint32_t capacity, size_t head,
-		       size_t array_bytes)
+int hash_table_create(const struct hash_table_ops *ops, uint32_t capacity,
+		      struct hash_table **out)
 {
-	struct hash_table *t = port_alloc_aligned(HASH_TABLE_ALIGN, head + array_bytes);
+	size_t bytes = ops->bytes(capacity);
+	struct hash_table *t;
 
+	if (!bytes)
+		return -EINVAL;
+	t = port_alloc_aligned(HASH_TABLE_ALIGN, bytes);
 	if (!t)
-		return NULL;
-	memset(t, 0, head);
-	t->ops = ops;
-	t->capacity = capacity;
-	t->bytes = head + array_bytes;
-	return t;
+		return -ENOMEM;
+	ops->init(t, capacity);
+	*out = t;
+	return 0;
 }
 
 void hash_table_free(struct hash_table *t)
 {
 	port_free_aligned(t);
-}
-
-size_t hash_table_memory(const struct hash_table *t)
-{
-	return t->bytes;
 }

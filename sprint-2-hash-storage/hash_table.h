@@ -9,10 +9,12 @@
  *
  * A hash is used in three parts, so that none repeats what another has already told:
  *
- *   bits 63..48   the index's, which chooses the table by them; kept beside the entry, for
+ *   bits 63..58   the index's, which chooses its shard by them; not kept, as they are the
+ *                 same in all of a table's entries
+ *   bits 57..42   the index's, which chooses the table by them; kept beside the entry, for
  *                 the split, so that no key is read for it
- *   bits 47..32   the tag, in the entry
- *   bits 31..0    where in the table
+ *   bits 41..26   the tag, in the entry
+ *   bits 25..0    where in the table
  *
  * Threads: one writer at a time; readers (find, candidates, line) at any time without a
  * lock, as hash_index.h wraps them in a version check: a reader beside a writer may miss
@@ -30,7 +32,11 @@
 #define HASH_ADDRESS_MAX \
 	((1ull << HASH_ADDRESS_BITS) - 2) /* all ones is not an address */
 
-enum { HASH_TABLE_MIN = 16, HASH_TABLE_MAX = 65536 }; /* capacities */
+enum {
+	HASH_TABLE_MIN = 16, /* capacities */
+	HASH_TABLE_MAX = 65536,
+	HASH_TABLE_ALIGN = 128, /* two cache lines, which many processors pair */
+};
 
 struct hash_table { /* a strategy's own struct begins with this */
 	const struct hash_table_ops *ops;
@@ -43,8 +49,8 @@ struct hash_table { /* a strategy's own struct begins with this */
 typedef bool hash_match_fn(void *arg, uint64_t address);
 
 struct hash_entry {
-	/* Stands for the hash that it was inserted with: bits 63..48 are the same, and
-	 * every table of this strategy and capacity treats both alike. */
+	/* Stands for the hash that it was inserted with: bits 63..58 are 0, bits 57..42 the
+	 * same, and every table of this strategy and capacity treats both alike. */
 	uint64_t hash;
 	uint64_t address;
 };
@@ -52,10 +58,12 @@ struct hash_entry {
 struct hash_table_ops {
 	const char *name; /* "chaining", "linear", "robin-hood", "cuckoo", "swiss" */
 
-	/* capacity is a power of two, HASH_TABLE_MIN .. HASH_TABLE_MAX, else -EINVAL;
-	 * -ENOMEM. The table is the caller's until free, which nobody may look into then. */
-	int (*create)(uint32_t capacity, struct hash_table **out);
-	void (*free)(struct hash_table *t); /* t may be NULL */
+	/* How much memory a table of this capacity wants; 0 when the capacity is not in
+	 * HASH_TABLE_MIN .. HASH_TABLE_MAX. */
+	size_t (*bytes)(uint32_t capacity);
+	/* Makes an empty table of so much memory, which is the caller's and begins at a
+	 * multiple of HASH_TABLE_ALIGN. A table holds nothing else that must be freed. */
+	void (*init)(struct hash_table *t, uint32_t capacity);
 
 	/* The address whose tag fits and that matches; false when there is none, and then
 	 * *address is of no meaning. probes, unless NULL, is raised by the entries (chaining,
@@ -81,7 +89,6 @@ struct hash_table_ops {
 	 * a change ends the walk. */
 	bool (*next)(const struct hash_table *t, uint32_t *cursor,
 		     struct hash_entry *entry);
-	size_t (*memory)(const struct hash_table *t); /* bytes, all of it */
 };
 
 extern const struct hash_table_ops hash_table_chaining, hash_table_linear,
@@ -90,5 +97,10 @@ extern const struct hash_table_ops hash_table_chaining, hash_table_linear,
 /* The strategy by its name; NULL when there is none. i-th: NULL past the last. */
 const struct hash_table_ops *hash_table_find(const char *name);
 const struct hash_table_ops *hash_table_get(size_t i);
+
+/* A table in memory of its own; -EINVAL for a capacity out of range, -ENOMEM. */
+int hash_table_create(const struct hash_table_ops *ops, uint32_t capacity,
+		      struct hash_table **out);
+void hash_table_free(struct hash_table *t); /* NULL is allowed */
 
 #endif /* HASH_TABLE_H */

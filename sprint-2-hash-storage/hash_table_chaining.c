@@ -55,18 +55,23 @@ static const struct chaining *chaining_const(const struct hash_table *t)
 	return (const struct chaining *)t;
 }
 
-static int chaining_create(uint32_t capacity, struct hash_table **out)
+static size_t chaining_bytes(uint32_t capacity)
 {
-	const size_t head = HASH_TABLE_STRUCT_BYTES(struct chaining);
-	size_t bytes = capacity * (sizeof(struct chaining_node) + sizeof(uint32_t));
-	struct chaining *c;
-	uint32_t i;
+	const size_t each = sizeof(struct chaining_node) + sizeof(uint32_t);
 
 	if (!hash_capacity_is_valid(capacity))
-		return -EINVAL;
-	c = hash_table_alloc(&hash_table_chaining, capacity, head, bytes);
-	if (!c)
-		return -ENOMEM;
+		return 0;
+	return HASH_TABLE_STRUCT_BYTES(struct chaining) + capacity * each;
+}
+
+static void chaining_init(struct hash_table *t, uint32_t capacity)
+{
+	const size_t head = HASH_TABLE_STRUCT_BYTES(struct chaining);
+	struct chaining *c = chaining(t);
+	uint32_t i;
+
+	hash_table_begin(t, &hash_table_chaining, capacity, head,
+			 chaining_bytes(capacity));
 	c->node = (struct chaining_node *)((char *)c + head);
 	c->bucket = (uint32_t *)(c->node + capacity);
 	for (i = 0; i < capacity; i++) {
@@ -74,8 +79,6 @@ static int chaining_create(uint32_t capacity, struct hash_table **out)
 		c->node[i] = (struct chaining_node){ .entry = HASH_EMPTY, .next = i + 1 };
 	}
 	c->node[capacity - 1].next = CHAINING_NONE;
-	*out = &c->base;
-	return 0;
 }
 
 static uint32_t *chaining_bucket(const struct chaining *c, uint64_t hash)
@@ -211,8 +214,8 @@ static bool chaining_next(const struct hash_table *t, uint32_t *cursor,
 
 const struct hash_table_ops hash_table_chaining = {
 	.name = "chaining",
-	.create = chaining_create,
-	.free = hash_table_free,
+	.bytes = chaining_bytes,
+	.init = chaining_init,
 	.find = chaining_find,
 	.candidates = chaining_candidates,
 	.line = chaining_line,
@@ -220,5 +223,4 @@ const struct hash_table_ops hash_table_chaining = {
 	.replace = chaining_replace,
 	.remove = chaining_remove,
 	.next = chaining_next,
-	.memory = hash_table_memory,
 };

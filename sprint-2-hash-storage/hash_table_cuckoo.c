@@ -54,32 +54,37 @@ static const struct cuckoo *cuckoo_const(const struct hash_table *t)
 static uint32_t other(const struct cuckoo *c, uint32_t tag, uint32_t bucket)
 {
 	/* 2^32 over the golden ratio: spreads the tags over the whole range. */
-	uint32_t sum = hash_place(tag * 0x9e3779b1u, c->buckets);
+	uint32_t sum = hash_scale(tag * 0x9e3779b1u, c->buckets);
 
 	return sum >= bucket ? sum - bucket : sum + c->buckets - bucket;
 }
 
-static int cuckoo_create(uint32_t capacity, struct hash_table **out)
+static uint32_t cuckoo_buckets(uint32_t capacity)
 {
-	const size_t head = HASH_TABLE_STRUCT_BYTES(struct cuckoo);
-	uint32_t slots, buckets;
-	struct cuckoo *c;
+	uint32_t slots = (capacity * 16 + 14) / 15;
+
+	return (slots + CUCKOO_SLOTS - 1) / CUCKOO_SLOTS;
+}
+
+static size_t cuckoo_bytes(uint32_t capacity)
+{
+	const size_t each = CUCKOO_SLOTS * (sizeof(uint64_t) + sizeof(uint16_t));
 
 	if (!hash_capacity_is_valid(capacity))
-		return -EINVAL;
-	slots = (capacity * 16 + 14) / 15;
-	buckets = (slots + CUCKOO_SLOTS - 1) / CUCKOO_SLOTS;
-	slots = buckets * CUCKOO_SLOTS;
-	c = hash_table_alloc(&hash_table_cuckoo, capacity, head,
-			     slots * (sizeof(uint64_t) + sizeof(uint16_t)));
-	if (!c)
-		return -ENOMEM;
-	c->buckets = buckets;
+		return 0;
+	return HASH_TABLE_STRUCT_BYTES(struct cuckoo) + cuckoo_buckets(capacity) * each;
+}
+
+static void cuckoo_init(struct hash_table *t, uint32_t capacity)
+{
+	const size_t head = HASH_TABLE_STRUCT_BYTES(struct cuckoo);
+	struct cuckoo *c = cuckoo(t);
+
+	hash_table_begin(t, &hash_table_cuckoo, capacity, head, cuckoo_bytes(capacity));
+	c->buckets = cuckoo_buckets(capacity);
 	c->bucket = (struct cuckoo_bucket *)((char *)c + head);
-	c->upper = (uint16_t *)(c->bucket + buckets);
-	memset(c->bucket, 0xff, buckets * sizeof(*c->bucket));
-	*out = &c->base;
-	return 0;
+	c->upper = (uint16_t *)(c->bucket + c->buckets);
+	memset(c->bucket, 0xff, c->buckets * sizeof(*c->bucket));
 }
 
 static bool cuckoo_find(const struct hash_table *t, uint64_t hash, hash_match_fn *match,
@@ -291,8 +296,8 @@ static bool cuckoo_next(const struct hash_table *t, uint32_t *cursor,
 
 const struct hash_table_ops hash_table_cuckoo = {
 	.name = "cuckoo",
-	.create = cuckoo_create,
-	.free = hash_table_free,
+	.bytes = cuckoo_bytes,
+	.init = cuckoo_init,
 	.find = cuckoo_find,
 	.candidates = cuckoo_candidates,
 	.line = cuckoo_line,
@@ -300,5 +305,4 @@ const struct hash_table_ops hash_table_cuckoo = {
 	.replace = cuckoo_replace,
 	.remove = cuckoo_remove,
 	.next = cuckoo_next,
-	.memory = hash_table_memory,
 };

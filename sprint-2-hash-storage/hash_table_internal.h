@@ -21,10 +21,7 @@
 #define HASH_EMPTY        UINT64_MAX
 #define HASH_ADDRESS_MASK ((1ull << HASH_ADDRESS_BITS) - 1)
 
-enum {
-	HASH_LINE = 64,         /* bytes of a cache line */
-	HASH_TABLE_ALIGN = 128, /* of a table: two lines, which many processors pair */
-};
+enum { HASH_LINE = 64 }; /* bytes of a cache line */
 
 static inline uint64_t hash_entry(uint32_t mark, uint64_t address)
 {
@@ -61,50 +58,61 @@ static inline void hash_entry_store(uint64_t *slot, uint64_t entry)
 
 /* ---- the parts of a hash ---- */
 
+enum { HASH_PLACE_BITS = 26, HASH_TAG_BITS = 16 };
+
 static inline uint16_t hash_upper(uint64_t hash)
 {
-	return (uint16_t)(hash >> 48);
+	return (uint16_t)(hash >> (HASH_PLACE_BITS + HASH_TAG_BITS));
 }
 
 static inline uint32_t hash_tag(uint64_t hash)
 {
-	return (uint32_t)(hash >> 32) & 0xffff;
+	return (uint32_t)(hash >> HASH_PLACE_BITS) & 0xffff;
 }
 
-/* One of n places: a multiplication in place of a division, after Lemire, "Fast random
- * integer generation in an interval" (2019). n need not be a power of two. */
+/* One of n by 32 random bits: a multiplication in place of a division, after Lemire, "Fast
+ * random integer generation in an interval" (2019). n need not be a power of two. */
+static inline uint32_t hash_scale(uint32_t random, uint32_t n)
+{
+	return (uint32_t)(((uint64_t)random * n) >> 32);
+}
+
 static inline uint32_t hash_place(uint64_t hash, uint32_t n)
 {
-	return (uint32_t)(((hash & 0xffffffff) * n) >> 32);
+	return hash_scale((uint32_t)(hash << (32 - HASH_PLACE_BITS)), n);
 }
 
 /* A hash that has these parts, place being one of n. */
 static inline uint64_t hash_from_parts(uint16_t upper, uint32_t tag, uint32_t place,
 				       uint32_t n)
 {
-	uint64_t low = (((uint64_t)place << 32) + n - 1) / n;
+	uint64_t low = (((uint64_t)place << HASH_PLACE_BITS) + n - 1) / n;
 
-	return (uint64_t)upper << 48 | (uint64_t)tag << 32 | low;
+	return (uint64_t)upper << (HASH_PLACE_BITS + HASH_TAG_BITS) |
+	       (uint64_t)tag << HASH_PLACE_BITS | low;
 }
 
-/* ---- a table's memory: one allocation, its arrays behind its struct ---- */
+/* ---- a table's memory: its arrays behind its struct ---- */
 
 static inline bool hash_capacity_is_valid(uint32_t capacity)
 {
-	return capacity >= HASH_TABLE_MIN && capacity <= HASH_TABLE_MAX &&
-	       (capacity & (capacity - 1)) == 0;
+	return capacity >= HASH_TABLE_MIN && capacity <= HASH_TABLE_MAX;
 }
 
 /* A strategy's struct is this many bytes, so that its arrays begin on a cache line. */
 #define HASH_TABLE_STRUCT_BYTES(type) \
 	((sizeof(type) + HASH_LINE - 1) & ~(size_t)(HASH_LINE - 1))
 
-/* head bytes of zeros that begin with a struct hash_table, and array_bytes behind them as
- * they come; NULL when memory is out. */
-void *hash_table_alloc(const struct hash_table_ops *ops, uint32_t capacity, size_t head,
-		       size_t array_bytes);
-/* For the tables of functions. */
-void hash_table_free(struct hash_table *t);
-size_t hash_table_memory(const struct hash_table *t);
+/* Zeros, with what a struct hash_table at its beginning says. head: of the strategy's struct;
+ * bytes: of all. */
+static inline void hash_table_begin(struct hash_table *t,
+				    const struct hash_table_ops *ops, uint32_t capacity,
+				    size_t head, size_t bytes)
+{
+	memset(t, 0, head);
+	t->ops = ops;
+	t->capacity = capacity;
+	t->bytes = bytes;
+}
 
 #endif /* HASH_TABLE_INTERNAL_H */

@@ -45,25 +45,31 @@ static uint32_t after(const struct linear *l, uint32_t slot)
 	return slot + 1 == l->slots ? 0 : slot + 1;
 }
 
-static int linear_create(uint32_t capacity, struct hash_table **out)
+static uint32_t linear_slots(uint32_t capacity)
 {
-	const size_t head = HASH_TABLE_STRUCT_BYTES(struct linear);
-	uint32_t slots = capacity + capacity / 4;
-	size_t bytes = slots * (sizeof(uint64_t) + sizeof(uint16_t) + sizeof(uint8_t));
-	struct linear *l;
+	return capacity + capacity / 4;
+}
+
+static size_t linear_bytes(uint32_t capacity)
+{
+	const size_t each = sizeof(uint64_t) + sizeof(uint16_t) + sizeof(uint8_t);
 
 	if (!hash_capacity_is_valid(capacity))
-		return -EINVAL;
-	l = hash_table_alloc(&hash_table_linear, capacity, head, bytes);
-	if (!l)
-		return -ENOMEM;
-	l->slots = slots;
+		return 0;
+	return HASH_TABLE_STRUCT_BYTES(struct linear) + linear_slots(capacity) * each;
+}
+
+static void linear_init(struct hash_table *t, uint32_t capacity)
+{
+	const size_t head = HASH_TABLE_STRUCT_BYTES(struct linear);
+	struct linear *l = linear(t);
+
+	hash_table_begin(t, &hash_table_linear, capacity, head, linear_bytes(capacity));
+	l->slots = linear_slots(capacity);
 	l->entry = (uint64_t *)((char *)l + head);
-	l->upper = (uint16_t *)(l->entry + slots);
-	l->displacement = (uint8_t *)(l->upper + slots);
-	memset(l->entry, 0xff, slots * sizeof(*l->entry));
-	*out = &l->base;
-	return 0;
+	l->upper = (uint16_t *)(l->entry + l->slots);
+	l->displacement = (uint8_t *)(l->upper + l->slots);
+	memset(l->entry, 0xff, l->slots * sizeof(*l->entry));
 }
 
 static bool linear_find(const struct hash_table *t, uint64_t hash, hash_match_fn *match,
@@ -213,8 +219,8 @@ static bool linear_next(const struct hash_table *t, uint32_t *cursor,
 
 const struct hash_table_ops hash_table_linear = {
 	.name = "linear",
-	.create = linear_create,
-	.free = hash_table_free,
+	.bytes = linear_bytes,
+	.init = linear_init,
 	.find = linear_find,
 	.candidates = linear_candidates,
 	.line = linear_line,
@@ -222,5 +228,4 @@ const struct hash_table_ops hash_table_linear = {
 	.replace = linear_replace,
 	.remove = linear_remove,
 	.next = linear_next,
-	.memory = hash_table_memory,
 };

@@ -76,24 +76,31 @@ static bool ends_search(uint64_t entry, uint32_t n)
 	return entry == HASH_EMPTY || displacement(entry) < n;
 }
 
-static int robin_create(uint32_t capacity, struct hash_table **out)
+static uint32_t robin_slots(uint32_t capacity)
 {
-	const size_t head = HASH_TABLE_STRUCT_BYTES(struct robin);
-	uint32_t slots = (capacity * 8 + 6) / 7;
-	size_t bytes = slots * (sizeof(uint64_t) + sizeof(uint16_t));
-	struct robin *r;
+	return (capacity * 8 + 6) / 7;
+}
+
+static size_t robin_bytes(uint32_t capacity)
+{
+	const size_t each = sizeof(uint64_t) + sizeof(uint16_t);
 
 	if (!hash_capacity_is_valid(capacity))
-		return -EINVAL;
-	r = hash_table_alloc(&hash_table_robin_hood, capacity, head, bytes);
-	if (!r)
-		return -ENOMEM;
-	r->slots = slots;
+		return 0;
+	return HASH_TABLE_STRUCT_BYTES(struct robin) + robin_slots(capacity) * each;
+}
+
+static void robin_init(struct hash_table *t, uint32_t capacity)
+{
+	const size_t head = HASH_TABLE_STRUCT_BYTES(struct robin);
+	struct robin *r = robin(t);
+
+	hash_table_begin(t, &hash_table_robin_hood, capacity, head,
+			 robin_bytes(capacity));
+	r->slots = robin_slots(capacity);
 	r->entry = (uint64_t *)((char *)r + head);
-	r->upper = (uint16_t *)(r->entry + slots);
-	memset(r->entry, 0xff, slots * sizeof(*r->entry));
-	*out = &r->base;
-	return 0;
+	r->upper = (uint16_t *)(r->entry + r->slots);
+	memset(r->entry, 0xff, r->slots * sizeof(*r->entry));
 }
 
 static bool robin_find(const struct hash_table *t, uint64_t hash, hash_match_fn *match,
@@ -259,8 +266,8 @@ static bool robin_next(const struct hash_table *t, uint32_t *cursor,
 
 const struct hash_table_ops hash_table_robin_hood = {
 	.name = "robin-hood",
-	.create = robin_create,
-	.free = hash_table_free,
+	.bytes = robin_bytes,
+	.init = robin_init,
 	.find = robin_find,
 	.candidates = robin_candidates,
 	.line = robin_line,
@@ -268,5 +275,4 @@ const struct hash_table_ops hash_table_robin_hood = {
 	.replace = robin_replace,
 	.remove = robin_remove,
 	.next = robin_next,
-	.memory = hash_table_memory,
 };

@@ -38,28 +38,35 @@ static bool is_prime(uint32_t n)
 	return d * d > n;
 }
 
-static int swiss_create(uint32_t capacity, struct hash_table **out)
+static uint32_t swiss_chunks(uint32_t capacity)
 {
-	uint32_t slots, chunks, i;
-	struct swiss *s;
+	uint32_t slots = (capacity * 8 + 6) / 7;
+	uint32_t chunks = (slots + SWISS_SLOTS - 1) / SWISS_SLOTS;
 
-	if (!hash_capacity_is_valid(capacity))
-		return -EINVAL;
-	slots = (capacity * 8 + 6) / 7;
-	chunks = (slots + SWISS_SLOTS - 1) / SWISS_SLOTS;
 	while (!is_prime(chunks))
 		chunks++;
-	s = hash_table_alloc(&hash_table_swiss, capacity, sizeof(struct swiss),
-			     chunks * sizeof(struct swiss_chunk));
-	if (!s)
-		return -ENOMEM;
-	s->chunks = chunks;
-	for (i = 0; i < chunks; i++) {
+	return chunks;
+}
+
+static size_t swiss_bytes(uint32_t capacity)
+{
+	if (!hash_capacity_is_valid(capacity))
+		return 0;
+	return sizeof(struct swiss) + swiss_chunks(capacity) * sizeof(struct swiss_chunk);
+}
+
+static void swiss_init(struct hash_table *t, uint32_t capacity)
+{
+	struct swiss *s = swiss(t);
+	uint32_t i;
+
+	hash_table_begin(t, &hash_table_swiss, capacity, sizeof(*s),
+			 swiss_bytes(capacity));
+	s->chunks = swiss_chunks(capacity);
+	for (i = 0; i < s->chunks; i++) {
 		memset(&s->chunk[i], 0, sizeof(s->chunk[i]));
 		memset(s->chunk[i].entry, 0xff, sizeof(s->chunk[i].entry));
 	}
-	*out = &s->base;
-	return 0;
 }
 
 /* Adds change to the counts of the first n chunks on a hash's way. */
@@ -186,8 +193,8 @@ static bool swiss_next(const struct hash_table *t, uint32_t *cursor,
 
 const struct hash_table_ops hash_table_swiss = {
 	.name = "swiss",
-	.create = swiss_create,
-	.free = hash_table_free,
+	.bytes = swiss_bytes,
+	.init = swiss_init,
 	.find = swiss_find,
 	.candidates = swiss_candidates,
 	.line = swiss_line,
@@ -195,5 +202,4 @@ const struct hash_table_ops hash_table_swiss = {
 	.replace = swiss_replace,
 	.remove = swiss_remove,
 	.next = swiss_next,
-	.memory = hash_table_memory,
 };

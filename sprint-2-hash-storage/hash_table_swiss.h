@@ -15,7 +15,7 @@
  *    0    11 control bytes, one a slot: 0 when it is empty, else 0x80 and 7 bits of tag
  *   14    how many entries passed this chunk because it was full, 16 bits
  *   16    11 entries, of which 6 lie in the first line
- *  104    11 times bits 63..48 of the hash, 16 bits each; the writer's
+ *  104    11 times bits 57..42 of the hash, 16 bits each; the writer's
  */
 #ifndef HASH_TABLE_SWISS_H
 #define HASH_TABLE_SWISS_H
@@ -105,7 +105,7 @@ static inline uint32_t swiss_empty(const struct swiss_chunk *c)
 static inline uint32_t swiss_step(const struct swiss *s, uint64_t hash)
 {
 	/* 2^32 over the golden ratio: spreads the tags over the whole range. */
-	return 1 + hash_place(hash_tag(hash) * 0x9e3779b1u, s->chunks - 1);
+	return 1 + hash_scale(hash_tag(hash) * 0x9e3779b1u, s->chunks - 1);
 }
 
 static inline uint32_t swiss_after(const struct swiss *s, uint32_t i, uint64_t hash)

@@ -12,12 +12,16 @@
 #define port_free          memory_free
 #define port_alloc_aligned memory_alloc_aligned
 #define port_free_aligned  memory_free_aligned
+#define port_alloc_huge    memory_alloc_huge
+#define port_free_huge     memory_free_huge
 #include "../port_memory.c"
 #undef port_alloc
 #undef port_realloc
 #undef port_free
 #undef port_alloc_aligned
 #undef port_free_aligned
+#undef port_alloc_huge
+#undef port_free_huge
 
 /* Each test begins with the same random numbers and ends with nothing allocated. */
 static int set_up(void **state)
@@ -34,15 +38,18 @@ struct allocator {
 	void (*free)(void *p);
 	void *(*alloc_aligned)(size_t align, size_t n);
 	void (*free_aligned)(void *p);
+	void *(*alloc_huge)(size_t n);
+	void (*free_huge)(void *p, size_t n);
 };
 
 static const struct allocator fault_allocator = {
-	port_alloc, port_realloc, port_free, port_alloc_aligned, port_free_aligned,
+	port_alloc,        port_realloc,    port_free,      port_alloc_aligned,
+	port_free_aligned, port_alloc_huge, port_free_huge,
 };
 
 static const struct allocator memory_allocator = {
-	memory_alloc,         memory_realloc,      memory_free,
-	memory_alloc_aligned, memory_free_aligned,
+	memory_alloc,        memory_realloc,    memory_free,      memory_alloc_aligned,
+	memory_free_aligned, memory_alloc_huge, memory_free_huge,
 };
 
 static void expect_allocator(const struct allocator *a)
@@ -85,6 +92,14 @@ static void expect_allocator(const struct allocator *a)
 	p = a->alloc_aligned(64, 0);
 	assert_non_null(p);
 	a->free_aligned(p);
+
+	p = a->alloc_huge(2 * PORT_HUGE_BYTES);
+	assert_non_null(p);
+	assert_int_equal((uintptr_t)p % PORT_HUGE_BYTES, 0);
+	memset(p, 'h', 2 * PORT_HUGE_BYTES);
+	assert_true(core_is_filled(p, 2 * PORT_HUGE_BYTES, 'h'));
+	a->free_huge(p, 2 * PORT_HUGE_BYTES);
+	a->free_huge(NULL, PORT_HUGE_BYTES);
 }
 
 static void test_both_allocators_keep_one_contract(void **state)

@@ -333,7 +333,7 @@ static void free_tables(struct bench *b)
 	uint32_t i;
 
 	for (i = 0; i < b->tables && b->table; i++)
-		b->ops->free(b->table[i]);
+		hash_table_free(b->table[i]);
 	port_free(b->table);
 }
 
@@ -347,7 +347,7 @@ static int create_tables(struct bench *b)
 		return -ENOMEM;
 	memset(b->table, 0, b->tables * sizeof(struct hash_table *));
 	for (i = 0; i < b->tables; i++) {
-		err = b->ops->create(CAPACITY, &b->table[i]);
+		err = hash_table_create(b->ops, CAPACITY, &b->table[i]);
 		if (err)
 			return err;
 	}
@@ -368,7 +368,7 @@ static int bench_tables(struct bench *b, const struct hash_table_ops *ops,
 	err = create_tables(b);
 	if (err)
 		goto out;
-	bytes = tables * ops->memory(b->table[0]);
+	bytes = tables * b->table[0]->bytes;
 	chase = measure_chase(b, bytes);
 	for (f = 0; f < sizeof(fills) / sizeof(fills[0]); f++) {
 		uint64_t goal = (uint64_t)CAPACITY * fills[f] / 100 * tables;

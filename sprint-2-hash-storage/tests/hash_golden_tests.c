@@ -5,7 +5,8 @@
  *
  * data/hash-v1-closed was closed, after cleaning had given up a segment; data/hash-v1-killed
  * was not, and has a torn tail. Both were made by make_store() on the simulated disk, whose
- * clock, chance and schedule follow from a seed.
+ * clock, chance and schedule follow from a seed. data/hash-v1-layout0 was closed by a program
+ * whose index had leaves of one size; it is not made anew.
  *
  * When "writes" fails and "opens" does not, the engine has come to do the same things in
  * another order or at another time. Look at what has changed; if it is meant, write the
@@ -377,6 +378,24 @@ static void test_closed_store_opens_without_its_index(void **state)
 	free_files(&g);
 }
 
+/* The entries are of no use, what stands before them is: nothing but time is lost. */
+static void test_store_with_an_index_of_another_layout_opens_by_its_log(void **state)
+{
+	struct kv_recovery found;
+	struct golden g;
+	struct kv_msg why;
+	struct kv *kv;
+
+	(void)state;
+	take_files(env_posix(), data_dir("hash-v1-layout0"), &g);
+	assert_int_equal(open_files(&g, &kv, &why), 0);
+	kv_recovery(kv, &found);
+	assert_non_null(strstr(found.why.text, "another table or leaf"));
+	assert_int_equal(kv_close(kv), 0);
+	assert_opens(&g, true, true, 0);
+	free_files(&g);
+}
+
 static void test_killed_store_opens_without_its_torn_tail(void **state)
 {
 	struct golden g;
@@ -481,6 +500,7 @@ int main(void)
 		LEAK_CHECKED(test_engine_writes_these_bytes),
 		LEAK_CHECKED(test_closed_store_opens),
 		LEAK_CHECKED(test_closed_store_opens_without_its_index),
+		LEAK_CHECKED(test_store_with_an_index_of_another_layout_opens_by_its_log),
 		LEAK_CHECKED(test_killed_store_opens_without_its_torn_tail),
 		LEAK_CHECKED(test_newer_formats_and_unknown_flags_are_refused),
 		LEAK_CHECKED(test_newer_index_is_not_used),

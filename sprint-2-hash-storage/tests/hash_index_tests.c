@@ -4,6 +4,7 @@
  * insert, replace, remove, splits, walks and witnesses, over each collision strategy; and
  * readers beside writers who split.
  */
+#include "../../sprint-1-core-memory/tests/test_scale.h"
 #include "../hash_index.h"
 #include "hash_table_each.h"
 
@@ -465,6 +466,40 @@ static void test_no_memory_at_any_allocation_leaves_the_index_as_it_was(void **s
 	end(s);
 }
 
+/* ---- memory ---- */
+
+enum { BYTES_A_PAIR = 24, BYTES_FROM = 100000, BYTES_TO = 1200000, BYTES_LEAF = 3584 };
+
+/* Not only on average: were all leaves to split at the same time, it would be 27 then. The
+ * largest count crosses into where memory comes by the huge page. */
+static void test_entry_takes_at_most_24_bytes_at_every_count(void **state)
+{
+	const struct hash_index_config c = { *state, BYTES_LEAF, 100, 0 };
+	uint64_t to = test_draws(BYTES_TO), next = BYTES_FROM, i, hash;
+	struct hash_index_stats stats;
+	struct hash_index *ix;
+	struct epoch *epoch;
+
+	if (to < 4 * BYTES_FROM) /* two doublings at least */
+		to = 4 * BYTES_FROM;
+	assert_int_equal(epoch_new(&epoch), 0);
+	assert_int_equal(hash_index_new(&c, epoch, &ix), 0);
+	for (i = 1; i <= to; i++) {
+		hash = core_random();
+		hash_index_lock(ix, hash_index_shard(hash));
+		assert_int_equal(hash_index_insert(ix, hash, i), 0);
+		hash_index_unlock(ix, hash_index_shard(hash));
+		if (i < next)
+			continue;
+		next += next / 64;
+		hash_index_stats(ix, &stats);
+		assert_int_equal(stats.entries, i);
+		assert_in_range(stats.bytes, i * sizeof(uint64_t), i * BYTES_A_PAIR);
+	}
+	hash_index_free(ix);
+	epoch_free(epoch);
+}
+
 /* ---- readers beside writers ---- */
 
 enum { READERS = 2, STABLE = 400, GROWN = 12000, WRITERS = 2 };
@@ -586,6 +621,8 @@ int main(void)
 		EACH(test_witness_holds_until_its_leaf_changes),
 		EACH(test_witness_of_a_split_leaf_never_holds_again),
 		EACH(test_no_memory_at_any_allocation_leaves_the_index_as_it_was),
+		WITH("swiss", test_entry_takes_at_most_24_bytes_at_every_count,
+		     hash_table_swiss),
 		EACH(test_readers_find_what_is_there_while_writers_split),
 	};
 

@@ -127,14 +127,19 @@ static uint32_t choose_highest(uint64_t hash, uint32_t bins) /* the directory */
 	return (uint32_t)(hash >> 48) / (BINS_MAX / bins);
 }
 
+static uint32_t choose_upper(uint64_t hash, uint32_t bins) /* the directory, below it */
+{
+	return (uint32_t)(hash >> 42 & 0xffff) / (BINS_MAX / bins);
+}
+
 static uint32_t choose_tag(uint64_t hash, uint32_t bins) /* of an entry */
 {
-	return (uint32_t)(hash >> 32 & 0xffff) / (BINS_MAX / bins);
+	return (uint32_t)(hash >> 26 & 0xffff) / (BINS_MAX / bins);
 }
 
 static uint32_t choose_place(uint64_t hash, uint32_t bins) /* in a table */
 {
-	return (uint32_t)((hash & 0xffffffff) * bins >> 32);
+	return (uint32_t)((hash & 0x3ffffff) * bins >> 26);
 }
 
 static uint32_t choose_lowest(uint64_t hash, uint32_t bins)
@@ -147,6 +152,7 @@ static const struct {
 	choose_fn *choose;
 } parts[] = {
 	{ "highest bits", choose_highest },
+	{ "upper bits", choose_upper },
 	{ "tag", choose_tag },
 	{ "place", choose_place },
 	{ "lowest bits", choose_lowest },

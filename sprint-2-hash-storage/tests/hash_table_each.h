@@ -24,7 +24,7 @@ static inline struct hash_table *create(const struct hash_table_ops *ops,
 {
 	struct hash_table *t = NULL;
 
-	assert_int_equal(ops->create(capacity, &t), 0);
+	assert_int_equal(hash_table_create(ops, capacity, &t), 0);
 	assert_ptr_equal(t->ops, ops);
 	assert_int_equal(t->capacity, capacity);
 	assert_int_equal(t->count, 0);

@@ -121,7 +121,7 @@ static void test_readers_beside_a_writer_find_what_is_there(void **state)
 	assert_true(s.sure >= READERS * STABLE);
 	assert_int_equal(s.t->count, STABLE + lives);
 	port_free(s.record);
-	ops->free(s.t);
+	hash_table_free(s.t);
 }
 
 int main(void)
