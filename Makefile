@@ -95,19 +95,20 @@ engine_libs := $(O)/libs3.a $(O)/libs2.a $(O)/libs1.a
 include harness/harness.mk
 h_obj := $(h_src:%.c=$(O)/%.o)
 h_test_bin := $(h_tests:%=$(O)/harness/tests/%)
-$(O)/harness/kvbench: $(O)/harness/kvbench.o $(h_obj) $(engine_libs)
+h_programs := kvbench kvcheck
+$(h_programs:%=$(O)/harness/%): %: %.o $(h_obj) $(engine_libs)
 	$(say)LD $@
 	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
-harness/kvbench: $(O)/harness/kvbench
+$(h_programs:%=harness/%): harness/%: $(O)/harness/%
 	@ln -sf $(if $(filter /%,$<),,../)$< $@
-all: harness/kvbench
+all: $(h_programs:%=harness/%)
 $(h_test_bin): %: %.o $(h_obj) $(test_obj) $(engine_libs)
 	$(say)LD $@
 	$(Q)$(CC) $(CFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
 harness/tests: $(h_test_bin)
 harness/test: harness/tests
 	@harness/tools/run_tests.sh $(h_test_bin)
-tests: harness/tests $(O)/harness/kvbench
+tests: harness/tests $(h_programs:%=$(O)/harness/%)
 test_programs += $(h_test_bin)
 
 # Objects are made anew when the compiler, its flags or the peers found change.
@@ -204,11 +205,11 @@ help: ## this list
 	@echo "Variables of bench: PROFILE=quick|standard|publish ENGINES= WORKLOADS= RECORDS= VALUE= THREADS= DURABILITY= OUT="
 	@echo "Set-up of packages: DEPS=skip does none, DEPS=required leaves out optional peers"
 clean: ## remove what was built
-	rm -rf $(BUILD) harness/kvbench
+	rm -rf $(BUILD) $(h_programs:%=harness/%)
 
 .DEFAULT_GOAL := help
 .SECONDARY:
 .DELETE_ON_ERROR:
 .PHONY: all tests bench test run-tests harness/tests harness/test asan ubsan tsan valgrind test-arm64 lint \
-	coverage fuzz torture perf massif cachegrind help clean always harness/kvbench
+	coverage fuzz torture perf massif cachegrind help clean always $(h_programs:%=harness/%)
 -include $(shell find $(O) -name '*.d' 2>/dev/null)

@@ -10,11 +10,13 @@
 
 enum { OPTIONS_MAX = 48, FIRST_LONG = 256 };
 
+const char *cli_program = "kvbench";
+
 void cli_complain(const char *fmt, ...)
 {
 	va_list ap;
 
-	fputs("kvbench: ", stderr);
+	(void)fprintf(stderr, "%s: ", cli_program);
 	va_start(ap, fmt);
 	(void)vfprintf(stderr, fmt, ap);
 	va_end(ap);
@@ -133,7 +135,7 @@ void cli_help(const struct cli_command *c)
 {
 	const struct cli_option *o;
 
-	printf("kvbench %s %s\n\n%s\n", c->name, c->arguments, c->summary);
+	printf("%s %s %s\n\n%s\n", cli_program, c->name, c->arguments, c->summary);
 	if (c->details)
 		printf("\n%s\n", c->details);
 	printf("\nOptions\n");
@@ -187,8 +189,8 @@ static void complain_unknown(const struct cli_command *c, int letter, const char
 	char plain[64];
 
 	if (letter && letter < FIRST_LONG) {
-		cli_complain("%s has no option \"-%c\". See kvbench %s --help", c->name,
-			     letter, c->name);
+		cli_complain("%s has no option \"-%c\". See %s %s --help", c->name,
+			     letter, cli_program, c->name);
 		return;
 	}
 	(void)snprintf(plain, sizeof(plain), "%.*s", (int)strcspn(name, "="), name);
@@ -197,9 +199,9 @@ static void complain_unknown(const struct cli_command *c, int letter, const char
 	if (letter) /* getopt knows it, and does not like its value */
 		cli_complain("option --%s takes no value", plain);
 	else
-		cli_complain("%s has no option \"%s\"%s%s. See kvbench %s --help",
-			     c->name, word, nearest ? "; nearest is --" : "",
-			     nearest ? nearest : "", c->name);
+		cli_complain("%s has no option \"%s\"%s%s. See %s %s --help", c->name,
+			     word, nearest ? "; nearest is --" : "",
+			     nearest ? nearest : "", cli_program, c->name);
 }
 
 static void complain_value(const struct cli_option *o, const char *value, int error)

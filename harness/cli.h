@@ -59,7 +59,10 @@ int cli_number(const char *s, bool binary, uint64_t *out);
 /* The candidate that s is nearest to, NULL when there is none. */
 const char *cli_nearest(const char *s, const char *(*candidate)(size_t i));
 
-/* Complains on stderr as "kvbench: ..." */
+/* The program's name, for help and complaints; main() sets it. */
+extern const char *cli_program;
+
+/* Complains on stderr as "PROGRAM: ..." */
 void cli_complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #endif /* CLI_H */

@@ -33,6 +33,7 @@ const struct engine_info engine_hash = {
 	.name = "hash",
 	.kind = ENGINE_OURS,
 	.ops = &hash_engine,
+	.check = &hash_check,
 	.version = own_version,
 	.tuning =
 		"Defaults: log segments of 8 MiB in memory maps, a Swiss-style index, the "

@@ -34,8 +34,8 @@ typedef int kv_line_fn(void *arg, const char *line);
 
 struct kv_salvaged {
 	struct kv_slice key, value; /* good until the function returns */
-	/* A newer version, or a delete, may be among what is lost. false: it is proven that
-	 * none is. */
+	/* A newer version that was durable, or a delete, may be among what is lost. false:
+	 * none of the places that are known to be lost held one. */
 	bool doubtful;
 };
 
