@@ -28,6 +28,11 @@
  * Disk space is taken when a number is given out, not when the page is written: a full disk
  * refuses a put, and never a checkpoint.
  *
+ * What happens to a page when its number is freed is that it gets a new version, at once: so
+ * who still follows a stale parent finds, when it validates the parent, that it was one.
+ *
+ * Generations begin at 1.
+ *
  * Threads: "writer" functions under the caller's writer lock; the others from any thread.
  */
 #ifndef BTREE_PAGER_H
@@ -60,6 +65,9 @@ struct btree_pager_config {
 	uint64_t store_id;
 	bool huge;  /* ask for huge memory pages */
 	bool lock;  /* keep pages from being swapped out (mlock) */
+	uint64_t max_bytes; /* that the file can grow to; 0: 256 GiB, or what there is room
+			     * for. Addresses, not memory */
+	uint32_t memory_page_bytes; /* of the machine, where more than it says itself; tests */
 };
 
 /* What a checkpoint is: all that is needed to open it. */
@@ -81,9 +89,10 @@ struct btree_pager {
 	/* constant after open */
 	uint8_t *memory;   /* page n at n << page_shift */
 	uint64_t *state;   /* atomic, one a page */
-	uint32_t *crc;     /* under the page's lock */
+	uint32_t *crc;     /* atomic; means something where BTREE_CRC_KNOWN is set */
 	unsigned int page_shift;
 	struct btree_shape shape; /* max_keys: set by the owner */
+	uint32_t limit;    /* atomic, grows: numbers below it have a state and memory */
 	struct btree_pager_config config;
 	struct btree_pager_space *space; /* which numbers are free: btree_space.c */
 	struct btree_pager_io *io;       /* file, budget, CLOCK: btree_pager.c, btree_evict.c */
@@ -91,7 +100,9 @@ struct btree_pager {
 
 /* ---- opening ---- */
 
-/* A new file with pages 0 and 1 and no checkpoint yet. */
+/* A new file with pages 0 and 1 and no checkpoint yet, durable with its name. To be called
+ * where the store's identity is not written yet: what a creation that broke off has left
+ * there is replaced. -EEXIST: there is more than that, a file with a checkpoint of pairs. */
 int btree_pager_create(const struct btree_pager_config *c, struct btree_pager **out,
 		       struct kv_msg *why);
 /* Opens at the newest valid superblock, repairs its twin, and loads the free map. The store's
@@ -109,9 +120,28 @@ static inline void *btree_page(const struct btree_pager *p, uint32_t page)
 	return p->memory + ((uint64_t)page << p->page_shift);
 }
 
+/* Takes CLOCK's mark off. */
+void btree_page_unmark(struct btree_pager *p, uint32_t page);
+
 /* The page's version, to read it by; false when it is locked or not in memory, or the number
- * is beyond the file: btree_page_fetch() then. */
-bool btree_page_begin(struct btree_pager *p, uint32_t page, uint64_t *version);
+ * is beyond the file: btree_page_fetch() then. What is read between this and
+ * btree_page_valid() stands between port_optimistic_begin() and port_optimistic_end(). */
+static inline bool btree_page_begin(struct btree_pager *p, uint32_t page,
+				    uint64_t *version)
+{
+	uint64_t s;
+
+	if (page >= port_load_acquire(&p->limit))
+		return false;
+	s = port_load_acquire(&p->state[page]);
+	*version = s;
+	if ((s & (BTREE_LOCKED | BTREE_RESIDENT | BTREE_MARKED)) == BTREE_RESIDENT)
+		return true;
+	if ((s & (BTREE_LOCKED | BTREE_RESIDENT)) != BTREE_RESIDENT)
+		return false;
+	btree_page_unmark(p, page);
+	return true;
+}
 
 /* Whether all that was read since btree_page_begin() was the page at that version. */
 static inline bool btree_page_valid(const struct btree_pager *p, uint32_t page,
@@ -121,10 +151,11 @@ static inline bool btree_page_valid(const struct btree_pager *p, uint32_t page,
 }
 
 /* Waits while it is locked, reads it in when it is not in memory. crc: what the page should
- * have, by its parent (ignored when the pager itself has written the page: it knows better).
- * Checks CRC, number, kind and btree_node_check(). -EBADMSG and -EIO with why, after a second
- * try; -ENOMEM. The page may be gone again when this returns: begin anew. Hold no lock of a
- * page. */
+ * have, by its parent (ignored when the pager itself has written the page: it knows better);
+ * 0: the parent does not know, as with overflow pages. Checks CRC, number, kind and
+ * btree_node_check(). -EBADMSG and -EIO with why, after a second try; -ENOMEM. The page may be
+ * gone again when this returns: begin anew. Hold no lock of a page. An error means something
+ * only if the parent, where page and crc come from, is still valid. */
 int btree_page_fetch(struct btree_pager *p, uint32_t page, uint32_t crc,
 		     struct kv_msg *why);
 /* Several at once, as readahead: errors are left to whoever fetches the page. */
@@ -132,7 +163,8 @@ void btree_page_fetch_many(struct btree_pager *p, const struct btree_child *chil
 			   size_t n);
 
 /* Keeps a page that a kept generation reaches in memory until it is unpinned: it may be read
- * without validation if it is frozen. Fetches it. */
+ * without validation if it is frozen: not even a checkpoint writes to it. Fetches it. -EMFILE:
+ * it has 4095 pins. */
 int btree_page_pin(struct btree_pager *p, uint32_t page, uint32_t crc,
 		   struct kv_msg *why);
 void btree_page_unpin(struct btree_pager *p, uint32_t page);
@@ -146,22 +178,26 @@ void btree_page_lock(struct btree_pager *p, uint32_t page);
 /* changed: gives it a new version and makes it dirty. */
 void btree_page_unlock(struct btree_pager *p, uint32_t page, bool changed);
 
-/* Makes sure that n pages can be had without failing, memory and disk: -ENOSPC, -ENOMEM.
- * run: in one piece. urgent: what leads to free space may use the reserve. Holds until the
- * writer lock is given up. May evict; hold no lock of a page. */
+/* Makes sure that n pages, and besides a run of so many in one piece, can be had without
+ * failing, memory and disk: -ENOSPC, -ENOMEM, or what latched the pager;
+ * btree_pager_failure() has the sentence. urgent: what leads to free space may use the
+ * reserve. Holds until the next reserve, or the writer lock is given up. May evict; hold no
+ * lock of a page. */
 int btree_pages_reserve(struct btree_pager *p, uint32_t n, uint32_t run, bool urgent);
 /* One of those: resident, dirty, born in that generation, its header filled in but for kind
  * and level, the rest undefined. Nobody else knows it, so it needs no lock. Pinned once:
  * unpin it when it is linked. */
 uint32_t btree_page_new(struct btree_pager *p, uint64_t birth);
-/* n in one piece, n <= run as reserved. */
+/* n in one piece, n <= run as reserved; once a reserve. Each page as above, pinned as well;
+ * memory above the budget while they are. */
 uint32_t btree_run_new(struct btree_pager *p, uint32_t n, uint64_t birth);
 /* The current tree does not reach it any more. birth: the page's. */
 void btree_page_free(struct btree_pager *p, uint32_t page, uint64_t birth,
 		     uint64_t freed);
 
-/* Gives back what no kept generation needs. keep: ascending, n of them, the checkpoint's
- * among them not needed. Cheap when nothing has been freed. */
+/* The writer: gives back what no kept generation needs. keep: ascending, n of them, the
+ * checkpoints' not needed. Cheap when nothing has been freed; after a checkpoint, which
+ * lets go of much, each call does a part of the work. */
 void btree_pages_reclaim(struct btree_pager *p, const uint64_t *keep, size_t n);
 
 /* ---- checkpoints; one at a time, in any thread ---- */
@@ -188,9 +224,13 @@ struct btree_pager_stats {
 	uint64_t resident_bytes, dirty_bytes;
 	uint64_t reads, writes, evictions, written_bytes, read_bytes;
 	uint64_t checkpoint_pages, checkpoints;
+	uint64_t locked_bytes; /* that mlock() took; 0 where it was refused */
+	bool failed;           /* latched */
 };
 void btree_pager_stats(struct btree_pager *p, struct btree_pager_stats *out);
 uint32_t btree_pager_pages(struct btree_pager *p); /* numbers below it exist */
+/* Why the last reserve was refused, or what latched the pager: then its error, else 0. */
+int btree_pager_failure(struct btree_pager *p, struct kv_msg *why);
 /* For verify: whether the number is in use by the current tree or the pager itself. */
 bool btree_page_in_use(struct btree_pager *p, uint32_t page);
 bool btree_page_is_map(struct btree_pager *p, uint32_t page);
