@@ -3,13 +3,8 @@ s2_src   := env.c env_posix.c env_uring.c epoch.c \
 	    hash_function.c neon_hash.c hash_table.c hash_table_chaining.c hash_table_linear.c \
 	    hash_table_robin_hood.c hash_table_cuckoo.c hash_table_swiss.c hash_index.c hash_pool.c \
 	    hash_engine.c hash_read.c hash_write.c hash_snapshot.c hash_clean.c \
-<<<<<<< HEAD
-	    hash_checkpoint.c hash_recover.c hash_backup.c hash_format.c
-=======
-	    hash_checkpoint.c hash_recover.c hash_backup.c hash_format.c log_raw.c \
+	    hash_checkpoint.c hash_recover.c hash_backup.c hash_format.c \
 	    hash_files.c hash_survey.c hash_check.c hash_dump.c hash_salvage.c
-s2_tests := epoch_tests hash_table_tests hash_table_thread_tests hash_function_tests hash_quality_tests hash_tests hash_corruption_tests hash_fault_tests hash_space_tests
->>>>>>> 38c397e (wip)
 s2_bench := hash_table_bench hash_function_bench hash_bench
 s2_dir   := $(O)/sprint-2-hash-storage/tests
 
