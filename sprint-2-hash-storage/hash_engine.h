@@ -17,6 +17,8 @@
  *
  * Memory. The index takes 14 bytes a key when its leaves are full, twice that when all have
  * just been split, which is at 4096 * 2^n keys: 18 at 200,000 keys, 23 at 10 million.
+ * All else is at most 2 MiB (with leaves of the usual size), however much is written. The
+ * log's pages are mapped from its files: the kernel takes them back when it needs memory.
  */
 #ifndef HASH_ENGINE_H
 #define HASH_ENGINE_H

@@ -10,7 +10,7 @@ s2_dir   := $(O)/sprint-2-hash-storage/tests
 
 # Tests without a disk, or with the machine's own.
 s2_tests := epoch_tests hash_table_tests hash_table_thread_tests hash_function_tests hash_quality_tests \
-	    hash_index_tests hash_pool_tests hash_tests hash_options_tests hash_live_tests hash_race_tests env_uring_tests
+	    hash_index_tests hash_pool_tests hash_tests hash_options_tests hash_memory_tests hash_live_tests hash_race_tests env_uring_tests
 # Tests on the simulated disk and scheduler.
 s2_sim_tests := env_home_tests env_sim_tests env_sim_fault_tests env_sim_task_tests env_sim_toy_tests \
 	    log_tests log_room_tests log_segment_tests log_recovery_tests log_format_tests \

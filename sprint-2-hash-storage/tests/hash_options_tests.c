@@ -13,13 +13,13 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "../../sprint-1-core-memory/array_engine.h"
 #include "../../sprint-1-core-memory/port_fault.h"
 #include "../../sprint-1-core-memory/tests/kv_history.h"
+#include "../../sprint-1-core-memory/tests/scratch.h"
 #include "../../sprint-1-core-memory/tests/test_scale.h"
 #include "../env.h"
 #include "../hash_engine.h"
@@ -33,7 +33,6 @@ enum {
 	TORTURE_OPERATIONS = 10000000,
 };
 
-static char scratch[64];
 static uint64_t operations; /* of all tests */
 
 static uint64_t torture_seconds(void)
@@ -50,14 +49,6 @@ static uint64_t draw(uint64_t *state) /* splitmix64 */
 	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
 	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
 	return z ^ z >> 31;
-}
-
-static void remove_store(const char *dir)
-{
-	char command[256];
-
-	(void)snprintf(command, sizeof(command), "rm -rf '%s'", dir);
-	assert_int_equal(system(command), 0);
 }
 
 /* ---- options ---- */
@@ -129,7 +120,7 @@ static void run_histories(uint64_t seed)
 		.options = draw_options(seed, options, sizeof(options)),
 		.env = env_posix(),
 		.scratch = scratch,
-		.remove_store = remove_store,
+		.remove_store = scratch_remove,
 	};
 	const struct kv_history_config c = {
 		.seed = seed, .histories = 1, .steps = 200, .reopen = true
@@ -161,7 +152,7 @@ struct life {
 	struct kv *kv[2];
 	struct kv_snapshot *snapshot[SNAPSHOTS][2];
 	uint64_t seed, random, round;
-	char dir[96], options[512];
+	char dir[SCRATCH_PATH], options[512];
 	uint8_t value[BATCH_MAX][VALUE_MAX];
 	char name[BATCH_MAX][16];
 };
@@ -316,12 +307,12 @@ static void live(uint64_t seed, unsigned int steps)
 	assert_non_null(l);
 	l->seed = seed;
 	l->random = seed;
-	(void)snprintf(l->dir, sizeof(l->dir), "%s/life", scratch);
+	(void)snprintf(l->dir, sizeof(l->dir), "%s", in_scratch("life"));
 	assert_int_equal(kv_open(&array_engine, NULL, "", NULL, &l->kv[ORACLE], NULL), 0);
 	for (; l->round < ROUNDS; l->round++)
 		live_one_opening(l, steps);
 	assert_int_equal(kv_close(l->kv[ORACLE]), 0);
-	remove_store(l->dir);
+	scratch_remove(l->dir);
 	free(l);
 }
 
@@ -341,20 +332,9 @@ static void test_stores_opened_with_other_options_each_time(void **state)
 		      (unsigned long long)operations);
 }
 
-static int make_scratch(void **state)
+static int tear_down(void **state)
 {
-	(void)state;
-	/* In memory where that is to be had: what a sync promises, the simulator tests. */
-	(void)snprintf(scratch, sizeof(scratch), "%s/hash-options-XXXXXX",
-		       access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
-	return mkdtemp(scratch) ? 0 : -1;
-}
-
-static int drop_scratch(void **state)
-{
-	(void)state;
-	remove_store(scratch);
-	return port_fault_live() ? -1 : 0;
+	return drop_scratch(state) || port_fault_live() ? -1 : 0;
 }
 
 int main(void)
@@ -365,5 +345,5 @@ int main(void)
 		cmocka_unit_test(test_stores_opened_with_other_options_each_time),
 	};
 
-	return cmocka_run_group_tests(tests, make_scratch, drop_scratch);
+	return cmocka_run_group_tests(tests, make_scratch_in_memory, tear_down);
 }
