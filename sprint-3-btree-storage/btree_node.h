@@ -18,6 +18,9 @@
  * bound of the keys of its child, and the child (struct btree_child) as its value; entry 0's
  * separator is the lower fence and is stored as an empty suffix with head 0.
  *
+ * The fences are the last bytes of the page, first lower, then upper. A record without bytes
+ * lies nowhere: its `at` is 0.
+ *
  * Everything here works on memory alone: no pager, no allocation, no locks. Functions marked
  * "optimistic" may run while the node is being changed by another thread, or is no node any
  * more: they read each field once, stay within the page and end, and their answer is worth
@@ -36,6 +39,7 @@ enum {
 	BTREE_KEY_MAX = 512, /* so that the smallest page holds two fences and four keys */
 	BTREE_NODE_HEADER = 64,
 	BTREE_CAP_STEP = 16, /* heads and slots are made room for so many at a time */
+	BTREE_PREFIX_START = 16,
 };
 
 enum btree_page_kind {
@@ -77,7 +81,9 @@ struct btree_node { /* 64 bytes, at the beginning of the page */
 	uint16_t lower_at, lower_bytes;
 	uint16_t upper_at, upper_bytes;
 	uint16_t unbounded; /* 1: there is no upper fence */
-	uint8_t zero[16];
+	/* The prefix's first bytes, then zeroes: a search mostly needs no more of it, and so
+	 * one cache line less. */
+	uint8_t prefix_start[BTREE_PREFIX_START];
 };
 
 struct btree_child { /* an inner entry's value */
@@ -88,6 +94,7 @@ struct btree_child { /* an inner entry's value */
 struct btree_overflow { /* a large value */
 	uint32_t page;  /* the first of a run */
 	uint32_t bytes; /* of the value */
+	uint64_t birth; /* of the run's pages */
 	uint32_t crc;   /* CRC32C of the value */
 	uint32_t zero;
 };
@@ -110,13 +117,14 @@ struct btree_key {
 /* ---- making ---- */
 
 /* An empty node. upper.data NULL: unbounded. The page's header but for kind and level is the
- * caller's. */
+ * caller's. The fences lie elsewhere. */
 void btree_node_init(struct btree_node *n, const struct btree_shape *shape,
 		     unsigned int level, struct kv_slice lower, struct kv_slice upper);
 
 /* ---- reading; optimistic ---- */
 
-/* The first entry whose key is >= key; count when there is none. *found: it is equal. */
+/* The first entry whose key is >= key; count when there is none. *found: it is equal. Of an
+ * inner node's entry 0, what is stored counts: it is below every key but the prefix itself. */
 unsigned int btree_node_lower_bound(const struct btree_node *n,
 				    const struct btree_shape *shape, struct kv_slice key,
 				    bool *found);
@@ -129,7 +137,7 @@ struct kv_slice btree_node_value(const struct btree_node *n,
 				 unsigned int *flags);
 struct btree_child btree_node_child(const struct btree_node *n,
 				    const struct btree_shape *shape, unsigned int i);
-/* Lies in the page. */
+/* Lies in the page. Of an inner node's entry 0 it is the lower fence. */
 struct btree_key btree_node_key(const struct btree_node *n,
 				const struct btree_shape *shape, unsigned int i);
 /* Into out, of at least BTREE_KEY_MAX bytes; returns its length. */
@@ -145,6 +153,15 @@ void btree_node_prefetch(const struct btree_node *n, const struct btree_shape *s
 
 /* ---- changing; the caller excludes all other threads but optimistic readers ---- */
 
+/* What an entry's key and value may have together: then a node has room for at least four
+ * such entries, and one that has none for another can be split. */
+static inline size_t btree_entry_max(const struct btree_shape *shape)
+{
+	return (shape->page_bytes - BTREE_NODE_HEADER - 2 * BTREE_KEY_MAX -
+		BTREE_CAP_STEP * (4 + sizeof(struct btree_slot))) /
+	       4;
+}
+
 /* Bytes that an entry takes, its head and slot included, with the whole key counted: an
  * upper bound. */
 static inline size_t btree_entry_bytes(size_t key_bytes, size_t value_bytes)
@@ -156,23 +173,25 @@ static inline size_t btree_entry_bytes(size_t key_bytes, size_t value_bytes)
 bool btree_node_fits(const struct btree_node *n, const struct btree_shape *shape,
 		     struct kv_slice key, size_t value_bytes);
 /* At i, which lower_bound gave; btree_node_fits() has said yes. The key is within the
- * fences. */
+ * fences, and of an inner node's entry 0 it is the lower fence. Key and value lie outside
+ * the node. */
 void btree_node_insert(struct btree_node *n, const struct btree_shape *shape,
 		       unsigned int i, struct kv_slice key, struct kv_slice value,
 		       unsigned int flags);
 /* Gives entry i another value, in place when it is no longer than the old one. false: it
- * does not fit, and nothing has changed. */
+ * does not fit, and nothing has changed. The value lies outside the node. */
 bool btree_node_set_value(struct btree_node *n, const struct btree_shape *shape,
 			  unsigned int i, struct kv_slice value, unsigned int flags);
 void btree_node_set_child(struct btree_node *n, const struct btree_shape *shape,
 			  unsigned int i, struct btree_child child);
+/* When an inner node's entry 0 goes, the next one's separator becomes the lower fence. */
 void btree_node_remove(struct btree_node *n, const struct btree_shape *shape,
 		       unsigned int i);
 
 /* Bytes in use: header, fences, heads, slots and live records. */
 size_t btree_node_used(const struct btree_node *n, const struct btree_shape *shape);
 /* Of what fences leave, at least so much is to be in use (or, with a small branching factor,
- * so many of max_keys): half. The root is excused. */
+ * so many of max_keys): half. A root is excused. */
 bool btree_node_underfull(const struct btree_node *n, const struct btree_shape *shape);
 
 struct btree_split {
@@ -185,17 +204,18 @@ struct btree_split {
  * room on its side. Near the middle, where the separator is short; at the end when the
  * entry comes behind all others and append says that the load is sorted: then the left node
  * stays full. s->at may be count (the new entry alone goes right). The new entry goes right
- * when its key >= the separator. */
+ * when its key >= the separator. There is such a place if no entry exceeds btree_entry_max(). */
 void btree_node_split_point(const struct btree_node *n, const struct btree_shape *shape,
 			    unsigned int i, struct kv_slice key, size_t value_bytes,
 			    bool append, struct btree_split *s);
-/* Moves entries from s->at on into right, an uninitialised page of the same level, and sets
- * both fences. scratch: page_bytes that the caller lends. */
+/* Moves entries from s->at on into right, an uninitialised page, and sets both fences.
+ * scratch: page_bytes that the caller lends. An inner node's new entry that becomes right's
+ * first (its key is the separator) has yet to be inserted, at 0, before right is whole. */
 void btree_node_split(struct btree_node *left, struct btree_node *right,
 		      const struct btree_shape *shape, const struct btree_split *s,
 		      void *scratch);
 
-/* Whether both would fit into one. */
+/* Whether both would fit into one. They are neighbours: right's lower fence is left's upper. */
 bool btree_node_can_merge(const struct btree_node *left, const struct btree_node *right,
 			  const struct btree_shape *shape);
 /* Moves all of right's entries into left, whose upper fence becomes right's. separator: what
@@ -204,8 +224,10 @@ void btree_node_merge(struct btree_node *left, const struct btree_node *right,
 		      const struct btree_shape *shape, struct kv_slice separator,
 		      void *scratch);
 /* Moves entries between neighbours so that both are as full as can be, and says the new
- * separator (s->key; s->at is of no use). Returns false, and changes nothing, when no
- * balance makes both of them fuller than the emptier one was. scratch: twice page_bytes. */
+ * separator (s->key; s->at: how many entries left has now). Returns false, and changes
+ * nothing, when no balance makes both of them fuller than the emptier one was: in bytes with
+ * whole keys, or in entries where those of both are more than max_keys. scratch: twice
+ * page_bytes. */
 bool btree_node_balance(struct btree_node *left, struct btree_node *right,
 			const struct btree_shape *shape, struct kv_slice separator,
 			struct btree_split *s, void *scratch);

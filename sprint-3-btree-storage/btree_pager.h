@@ -46,28 +46,30 @@ enum {
 	BTREE_NO_PAGE = UINT32_MAX, /* and 0 is never a node either */
 };
 
-#define BTREE_LOCKED   ((uint64_t)1 << 0)
-#define BTREE_RESIDENT ((uint64_t)1 << 1)
-#define BTREE_MARKED   ((uint64_t)1 << 2)
-#define BTREE_DIRTY    ((uint64_t)1 << 3)
+#define BTREE_LOCKED    ((uint64_t)1 << 0)
+#define BTREE_RESIDENT  ((uint64_t)1 << 1)
+#define BTREE_MARKED    ((uint64_t)1 << 2)
+#define BTREE_DIRTY     ((uint64_t)1 << 3)
 #define BTREE_CRC_KNOWN ((uint64_t)1 << 4)
-#define BTREE_PIN      ((uint64_t)1 << 8)
-#define BTREE_PINS     ((uint64_t)0xfff << 8)
-#define BTREE_VERSION  ((uint64_t)1 << 20)
+#define BTREE_PIN       ((uint64_t)1 << 8)
+#define BTREE_PINS      ((uint64_t)0xfff << 8)
+#define BTREE_VERSION   ((uint64_t)1 << 20)
 /* What a reader compares: version, locked, resident. */
-#define BTREE_VALID    (~(BTREE_VERSION - 1) | BTREE_LOCKED | BTREE_RESIDENT)
+#define BTREE_VALID (~(BTREE_VERSION - 1) | BTREE_LOCKED | BTREE_RESIDENT)
 
 struct btree_pager_config {
 	struct env *env;
-	const char *path;       /* of the file; its directory exists */
-	uint32_t page_bytes;    /* power of two */
-	uint64_t memory_bytes;  /* budget of resident pages; at least 64 pages */
+	const char *path;      /* of the file; its directory exists */
+	uint32_t page_bytes;   /* power of two */
+	uint64_t memory_bytes; /* budget of resident pages; at least 64 pages */
 	uint64_t store_id;
-	bool huge;  /* ask for huge memory pages */
-	bool lock;  /* keep pages from being swapped out (mlock) */
-	uint64_t max_bytes; /* that the file can grow to; 0: 256 GiB, or what there is room
+	bool huge; /* ask for huge memory pages */
+	bool lock; /* keep pages from being swapped out (mlock) */
+	uint64_t
+		max_bytes; /* that the file can grow to; 0: 256 GiB, or what there is room
 			     * for. Addresses, not memory */
-	uint32_t memory_page_bytes; /* of the machine, where more than it says itself; tests */
+	uint32_t
+		memory_page_bytes; /* of the machine, where more than it says itself; tests */
 };
 
 /* What a checkpoint is: all that is needed to open it. */
@@ -80,22 +82,22 @@ struct btree_super {
 	uint32_t levels; /* of the tree: 1 is a root that is a leaf */
 	uint32_t page_bytes;
 	/* set by the pager */
-	uint64_t sequence;  /* of superblocks: the higher valid one counts */
-	uint32_t pages;     /* in the file */
+	uint64_t sequence; /* of superblocks: the higher valid one counts */
+	uint32_t pages;    /* in the file */
 	uint32_t map_page, map_pages, map_crc; /* the free map, a run of pages */
 };
 
 struct btree_pager {
 	/* constant after open */
-	uint8_t *memory;   /* page n at n << page_shift */
-	uint64_t *state;   /* atomic, one a page */
-	uint32_t *crc;     /* atomic; means something where BTREE_CRC_KNOWN is set */
+	uint8_t *memory; /* page n at n << page_shift */
+	uint64_t *state; /* atomic, one a page */
+	uint32_t *crc;   /* atomic; means something where BTREE_CRC_KNOWN is set */
 	unsigned int page_shift;
 	struct btree_shape shape; /* max_keys: set by the owner */
-	uint32_t limit;    /* atomic, grows: numbers below it have a state and memory */
+	uint32_t limit; /* atomic, grows: numbers below it have a state and memory */
 	struct btree_pager_config config;
 	struct btree_pager_space *space; /* which numbers are free: btree_space.c */
-	struct btree_pager_io *io;       /* file, budget, CLOCK: btree_pager.c, btree_evict.c */
+	struct btree_pager_io *io; /* file, budget, CLOCK: btree_pager.c, btree_evict.c */
 };
 
 /* ---- opening ---- */
@@ -151,7 +153,8 @@ static inline bool btree_page_valid(const struct btree_pager *p, uint32_t page,
 }
 
 /* Waits while it is locked, reads it in when it is not in memory. crc: what the page should
- * have, by its parent (ignored when the pager itself has written the page: it knows better);
+ * have, by its parent; 0: nobody knows, its own has to do (overflow pages, whose value has a
+ * CRC). From then on the pager knows (BTREE_CRC_KNOWN), and crc is ignored (also when the pager itself has written the page: it knows better);
  * 0: the parent does not know, as with overflow pages. Checks CRC, number, kind and
  * btree_node_check(). -EBADMSG and -EIO with why, after a second try; -ENOMEM. The page may be
  * gone again when this returns: begin anew. Hold no lock of a page. An error means something
@@ -211,8 +214,7 @@ int btree_checkpoint_begin(struct btree_pager *p, const struct btree_super *s,
  * children's checksums; syncs; writes and syncs the superblock. Then the checkpoint is
  * durable. rate: bytes a second, 0: any. An error of sync, or of writing the superblock,
  * latches the pager: the same error from then on. */
-int btree_checkpoint_write(struct btree_checkpoint *c, uint64_t rate,
-			   struct kv_msg *why);
+int btree_checkpoint_write(struct btree_checkpoint *c, uint64_t rate, struct kv_msg *why);
 /* The writer: what only the checkpoint before needed can be used again; cuts the file's free
  * end off. Frees c; after an error, keeps the checkpoint before. keep: as above. */
 void btree_checkpoint_end(struct btree_checkpoint *c, const uint64_t *keep, size_t n);

@@ -13,6 +13,7 @@
  *   btree_recover.c     opening: the last checkpoint, then the log's tail
  *   btree_bulk.c        loading sorted input; counting a range
  *   btree_backup.c      backup
+ *   btree_compact.c     moving pages to the front of the file, so that its end can be cut off
  *   btree_verify.c      verify
  *   btree_dump.c        the tree as text and as a drawing
  *
@@ -36,7 +37,7 @@
 #include "btree_pager.h"
 
 enum {
-	BTREE_LEVELS_MAX = 16, /* 2 keys a node at least: more than a file can hold */
+	BTREE_LEVELS_MAX = 32, /* two entries a node at least, 2^32 pages at most */
 	BTREE_LOG_WRITE = 0,   /* the one type of log record: the steps of a write */
 	BTREE_LOG_STEP = 8,    /* bytes before a step's key */
 };
@@ -84,8 +85,8 @@ struct btree_page_list { /* grows; see btree_page_list_add() */
 
 /* A way from the root to a leaf, every page pinned: the writer's and cursors'. */
 struct btree_path {
-	unsigned int levels;                /* page[levels - 1] is the root's */
-	uint32_t page[BTREE_LEVELS_MAX];    /* by level; 0: the leaf */
+	unsigned int levels;                  /* page[levels - 1] is the root's */
+	uint32_t page[BTREE_LEVELS_MAX];      /* by level; 0: the leaf */
 	unsigned int index[BTREE_LEVELS_MAX]; /* of the entry that leads on */
 };
 
@@ -95,23 +96,24 @@ struct btree_tree {
 	const struct btree_shape *shape;
 	struct env *env;
 	uint32_t overflow_bytes; /* values above it lie on overflow pages */
-	uint32_t opened_root_crc;
 
 	/* atomic: the root that readers begin at, its levels << 32 | its page */
 	_Alignas(64) uint64_t visible_root;
+	/* atomic: of a root that no fetch has checked yet, as its checkpoint or parent had it */
+	uint32_t opened_root_crc;
 	/* atomic, a sequence lock: odd while a write is being made visible */
 	uint64_t writes;
 
 	/* the writer's */
 	_Alignas(64) struct btree_version tip; /* what the next write builds on */
-	uint64_t generation; /* birth of pages made now */
-	uint64_t frozen;     /* pages born at or before it are not changed in place */
-	bool private;        /* tip is not what readers see; made and freed are kept: */
+	uint64_t generation;                   /* birth of pages made now */
+	uint64_t frozen; /* pages born at or before it are not changed in place */
+	bool private;    /* tip is not what readers see; made and freed are kept: */
 	struct btree_page_list made, freed;
-	bool sorted;         /* the last insert went behind all others */
+	bool sorted;               /* the last insert went behind all others */
 	struct btree_split *split; /* BTREE_LEVELS_MAX of them */
 	void *scratch;             /* three pages */
-	uint64_t splits, merges, balances, copies; /* statistics */
+	uint64_t splits, merges, balances, copies, drops; /* statistics */
 };
 
 int btree_tree_init(struct btree_tree *t, struct btree_pager *p, struct env *env,
@@ -142,7 +144,8 @@ int btree_path_edge(struct btree_tree *t, const struct btree_version *version, b
  * 0, or the leaf's count when going back. After any error the path is released. */
 int btree_path_next(struct btree_tree *t, struct btree_path *path, struct kv_msg *why);
 int btree_path_prev(struct btree_tree *t, struct btree_path *path, struct kv_msg *why);
-void btree_path_release(struct btree_tree *t, struct btree_path *path); /* twice is fine */
+void btree_path_release(struct btree_tree *t,
+			struct btree_path *path); /* twice is fine */
 
 static inline struct btree_node *btree_path_node(const struct btree_tree *t,
 						 const struct btree_path *path,
@@ -151,9 +154,21 @@ static inline struct btree_node *btree_path_node(const struct btree_tree *t,
 	return btree_page(t->pager, path->page[level]);
 }
 
-/* The writer: copies every frozen page of the path of the tip, top down, so that all of it
- * may be changed. Pages were reserved; -ENOMEM in private mode alone. */
-int btree_path_copy(struct btree_tree *t, struct btree_path *path);
+/* The writer: the leaf of the tip where key belongs, and its version. */
+int btree_leaf_find(struct btree_tree *t, struct kv_slice key, uint32_t *page,
+		    uint64_t *version, struct kv_msg *why);
+/* The writer; pages were reserved. Copies the frozen pages of a path of the tip from level
+ * `from` up, top down, so that they may be changed. */
+void btree_path_copy(struct btree_tree *t, struct btree_path *path, unsigned int from);
+/* The writer: a new page with what the old one holds. Pinned. */
+uint32_t btree_page_copy(struct btree_tree *t, uint32_t page);
+/* The writer: page, new and pinned, takes the place of the path's at that level, which is
+ * dropped. The parent may be changed. */
+void btree_path_set_page(struct btree_tree *t, struct btree_path *path,
+			 unsigned int level, uint32_t page);
+/* The writer: a root above the root; or the root goes, and its one child takes its place. */
+void btree_path_grow(struct btree_tree *t, struct btree_path *path);
+void btree_path_shrink(struct btree_tree *t, struct btree_path *path);
 /* The writer: unlinks a page; in private mode later, when it is published. */
 void btree_tree_drop(struct btree_tree *t, uint32_t page, uint64_t birth);
 /* The writer: a page, as btree_page_new(), noted in private mode. */
@@ -166,9 +181,10 @@ int btree_page_list_room(struct btree_page_list *l, size_t more); /* -ENOMEM */
 struct btree_change {
 	const struct kv_op *op; /* KV_PUT or KV_DELETE; borrowed */
 	/* set by prepare */
-	bool in_place; /* one leaf, locked, nothing else */
+	bool nothing;  /* deletes what is not there */
+	bool in_place; /* changes one leaf, locked, and nothing else */
 	bool found;
-	uint32_t leaf;
+	uint32_t leaf; /* in place */
 	unsigned int index;
 	struct btree_path path; /* unless in place */
 };
@@ -176,9 +192,13 @@ struct btree_change {
 /* Fetches, pins, locks and reserves what the step needs. Errors leave nothing behind. */
 int btree_change_prepare(struct btree_tree *t, const struct kv_op *op,
 			 struct btree_change *c, struct kv_msg *why);
-/* Does it; in private mode it may fail with -ENOMEM, else never. */
-int btree_change_apply(struct btree_tree *t, struct btree_change *c);
+void btree_change_apply(struct btree_tree *t, struct btree_change *c);
 void btree_change_cancel(struct btree_tree *t, struct btree_change *c);
+
+/* btree_rebalance.c: the leaf for key has become underfull: merges it with a neighbour or
+ * borrows from one, and so on upwards. Nothing is lost where it cannot, for lack of memory
+ * or disk. */
+void btree_tree_rebalance(struct btree_tree *t, struct kv_slice key);
 
 /* Both for every step, delete-range among them; private mode, or nobody reads. */
 int btree_tree_apply(struct btree_tree *t, const struct kv_op *op, size_t n,
@@ -206,6 +226,8 @@ static inline uint32_t btree_value_pages(const struct btree_tree *t, uint64_t by
 /* The writer: onto a run of new pages, which were reserved. */
 struct btree_overflow btree_value_write(struct btree_tree *t, struct kv_slice value);
 void btree_value_drop(struct btree_tree *t, const struct btree_overflow *o);
+/* What an entry with BTREE_SLOT_OVERFLOW has as its value; zeroes when it is none. */
+struct btree_overflow btree_value_ref(struct kv_slice value);
 /* Copies it out, and checks its CRC. Optimistic: -EBADMSG may mean that the leaf which led
  * here has changed. */
 int btree_value_read(struct btree_tree *t, const struct btree_overflow *o,
@@ -218,6 +240,12 @@ struct btree_pending {
 	struct btree_version version;
 	bool visible;
 	struct btree_pending *next;
+};
+
+/* What the tree is made of. */
+struct btree_findings {
+	uint64_t leaves, inner, overflow; /* pages */
+	uint64_t used_bytes;              /* of leaves and inner nodes */
 };
 
 struct btree_store {
@@ -234,15 +262,25 @@ struct btree_store {
 	struct port_mutex write_lock;
 	/* protected by write_lock */
 	struct btree_tree tree;
-	struct btree_version visible;   /* what readers see; its root is tree.visible_root */
+	struct btree_version
+		visible; /* what readers see; its root is tree.visible_root */
 	struct btree_pending *pending, *pending_last; /* oldest first */
-	struct kv_snapshot *newest;     /* a list, newest first */
+	struct kv_snapshot *newest;                   /* a list, newest first */
 	uint64_t snapshots;
 	uint64_t checkpoint_generation; /* of the durable one, or the one being written */
-	uint64_t freed_since;           /* pages dropped since the last reclaim */
-	int stopped;                    /* the first fatal error; writes give -EROFS */
+	uint64_t *keep;                 /* btree_keep_list()'s */
+	size_t keep_cap, pendings;
+	uint64_t drops_seen; /* tree.drops as of the last reclaim */
+	int stopped;         /* the first fatal error; writes give -EROFS */
 	struct kv_msg stopped_why;
-	uint64_t stat_in_place, stat_private, stat_stalls, stat_stall_ns;
+	uint64_t stat_in_place, stat_private;
+	struct btree_findings findings; /* what the last verify saw */
+
+	/* atomic */
+	uint64_t stat_stalls, stat_stall_ns;
+	uint64_t checkpoint_position;  /* the durable one's */
+	uint64_t checkpoint_due_at;    /* position at which the next is due */
+	uint64_t pace_from, pace_span; /* positions between which writers become slower */
 
 	/* the checkpoint task's: btree_checkpoint.c */
 	struct port_mutex task_lock;
@@ -250,9 +288,8 @@ struct btree_store {
 	struct env_cond *wake;
 	struct env_task *task;
 	bool closing, due, working;
-	unsigned int waiting;           /* callers who want a checkpoint of now */
-	int checkpoint_error;           /* of the last try */
-	uint64_t checkpoint_position;   /* the durable one's; atomic */
+	unsigned int waiting; /* callers who want a checkpoint of now */
+	int checkpoint_error; /* of the last try */
 	uint64_t checkpoints, checkpoint_ns;
 };
 
@@ -281,17 +318,21 @@ int btree_kv_multi_get(struct kv *kv, struct kv_snapshot *snap, size_t n,
 int btree_snapshot(struct kv *kv, struct kv_snapshot **out);
 void btree_release(struct kv *kv, struct kv_snapshot *snap);
 /* Enters snap, whose memory is the caller's, into the list as of what is visible now; ends
- * with btree_snapshot_leave(). Takes write_lock. */
-void btree_snapshot_enter(struct btree_store *s, struct kv_snapshot *snap);
+ * with btree_snapshot_leave(). Takes write_lock. -ENOMEM. */
+int btree_snapshot_enter(struct btree_store *s, struct kv_snapshot *snap);
 void btree_snapshot_leave(struct btree_store *s, struct kv_snapshot *snap);
+/* One more reference. Takes write_lock. */
+void btree_snapshot_share(struct btree_store *s, struct kv_snapshot *snap);
 /* Under write_lock: computes tree.frozen anew; what is kept has become less or more. */
 void btree_keep_update(struct btree_store *s);
 /* Under write_lock: gives pages back that nothing kept needs; only when that is worth it,
  * unless force. */
 void btree_keep_reclaim(struct btree_store *s, bool force);
-/* Under write_lock: generations that are kept beside the checkpoint's, ascending, into a
- * list that lives until the next call. */
+/* Under write_lock: generations that are kept beside the checkpoint's, ascending; the list
+ * lives until the next call. */
 const uint64_t *btree_keep_list(struct btree_store *s, size_t *n);
+/* Under write_lock: room in that list for one more. -ENOMEM. */
+int btree_keep_room(struct btree_store *s);
 
 /* btree_cursor.c */
 int btree_cursor(struct kv *kv, struct kv_snapshot *snap, struct kv_cursor **out);
@@ -303,12 +344,56 @@ void btree_checkpoint_stop(struct btree_store *s); /* ends it; writes none */
 int btree_checkpoint_now(struct btree_store *s, struct kv_msg *why);
 /* The log has grown: wakes the task when a checkpoint is due. Cheap; any lock may be held. */
 void btree_checkpoint_wake(struct btree_store *s);
+/* For writers, who hold no lock: sleeps, a millisecond at most, when the log has outgrown the
+ * checkpoints. */
+void btree_checkpoint_pace(struct btree_store *s);
+/* One at a time works on checkpoints, the log's old segments, or the file's end. */
+void btree_work_take(struct btree_store *s);
+void btree_work_give(struct btree_store *s);
+/* For one who has taken the work: a checkpoint as of now, also, with force, when no write has
+ * come since the last. rate: bytes a second, 0: any. */
+int btree_checkpoint_take(struct btree_store *s, uint64_t rate, bool force,
+			  struct kv_msg *why);
+struct btree_super btree_version_super(const struct btree_store *s,
+				       const struct btree_version *v);
 
 /* btree_recover.c */
 int btree_recover(struct btree_store *s, struct kv_msg *why);
 
-/* btree_backup.c, btree_verify.c */
+/* btree_bulk.c */
+
+struct btree_bulk { /* sorted pairs, see btree_bulk_load() */
+	btree_next_fn *next;
+	void *arg;
+	unsigned int fill_percent;
+};
+
+/* Builds them into a tree that becomes the tip, packed; the old tip is dropped. The writer, in
+ * private mode, or nobody reads. After an error the tip is as it was, and what was made is to
+ * be freed by btree_tree_abort_private(). */
+int btree_bulk_build(struct btree_tree *t, const struct btree_bulk *bulk,
+		     struct kv_msg *why);
+/* Makes the file c->path, durable but for its name: a checkpoint of a tree of these pairs,
+ * bulk NULL: of none. */
+int btree_file_make(const struct btree_pager_config *c, uint32_t max_keys,
+		    uint32_t overflow_bytes, const struct btree_bulk *bulk,
+		    struct kv_msg *why);
+
+/* btree_engine.c */
+
+struct btree_pager_config btree_pager_options(const struct btree_store *s,
+					      const char *path);
+/* For a page size: what an option of 0 means. */
+uint32_t btree_option_max_keys(const struct btree_store *s);
+uint32_t btree_option_overflow(const struct btree_store *s, uint32_t page_bytes);
+
+/* btree_backup.c, btree_compact.c, btree_verify.c */
+
+/* The file of a backup that is not yet whole. */
+#define BTREE_BACKUP_FILE "TREE.backup"
+
 int btree_backup(struct kv *kv, const char *dir);
+int btree_compact(struct kv *kv);
 int btree_verify(struct kv *kv, struct kv_msg *why);
 
 #endif /* BTREE_STORE_H */

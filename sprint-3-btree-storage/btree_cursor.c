@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0 */
+/*
+ * btree_cursor.c - a position among the pairs of a snapshot.
+ *
+ * The pages of a snapshot are frozen, and those on the cursor's path are pinned: what it
+ * shows lies in the page itself, but for the key, which is put together from the page's
+ * prefix and its suffix, and for large values.
+ */
+#include "btree_store.h"
+
+enum { READ_AHEAD = 16 }; /* leaves asked for at once when the next is not in memory */
+
+struct btree_cursor {
+	struct kv_cursor base;
+	struct btree_store *store;
+	struct kv_snapshot *snap; /* &own, or another's that this has a reference to */
+	struct kv_snapshot own;
+	struct btree_path path; /* released: outside */
+	uint32_t prefix_of;     /* the leaf whose prefix stands in key[] */
+	struct kv_buf large;
+	uint8_t key[BTREE_KEY_MAX];
+};
+
+static struct btree_cursor *cursor_of(struct kv_cursor *c)
+{
+	return container_of(c, struct btree_cursor, base);
+}
+
+static const struct btree_node *leaf_of(const struct btree_cursor *c)
+{
+	return btree_path_node(&c->store->tree, &c->path, 0);
+}
+
+static int leave_path(struct btree_cursor *c, int error)
+{
+	btree_path_release(&c->store->tree, &c->path);
+	c->base.key = c->base.value = kv_slice(NULL, 0);
+	c->prefix_of = BTREE_NO_PAGE;
+	return error;
+}
+
+/* Shows the entry that the path stands on. */
+static int show(struct btree_cursor *c)
+{
+	struct btree_tree *t = &c->store->tree;
+	const struct btree_node *leaf = leaf_of(c);
+	unsigned int i = c->path.index[0], flags;
+	struct btree_key key = btree_node_key(leaf, t->shape, i);
+	struct kv_slice value = btree_node_value(leaf, t->shape, i, &flags);
+	struct btree_overflow large;
+	int error;
+
+	if (c->prefix_of != c->path.page[0]) {
+		memcpy(c->key, key.prefix.data, key.prefix.len);
+		c->prefix_of = c->path.page[0];
+	}
+	memcpy(c->key + key.prefix.len, key.suffix.data, key.suffix.len);
+	c->base.key = kv_slice(c->key, key.prefix.len + key.suffix.len);
+	if (flags & BTREE_SLOT_OVERFLOW) {
+		large = btree_value_ref(value);
+		error = btree_value_read(t, &large, &c->large, NULL);
+		if (error)
+			return leave_path(c, error);
+		value = kv_slice(c->large.data, c->large.len);
+	}
+	c->base.value = value;
+	return 0;
+}
+
+/* The leaf after this one is asked of the memory, or of the disk with more behind it. */
+static void look_ahead(struct btree_cursor *c)
+{
+	struct btree_tree *t = &c->store->tree;
+	struct btree_child ahead[READ_AHEAD];
+	const struct btree_node *parent;
+	unsigned int i, n = 0;
+	uint64_t version;
+
+	if (c->path.levels < 2)
+		return;
+	parent = btree_path_node(t, &c->path, 1);
+	i = c->path.index[1] + 1;
+	if (i >= parent->count)
+		return;
+	ahead[0] = btree_node_child(parent, t->shape, i);
+	if (btree_page_begin(t->pager, ahead[0].page, &version)) {
+		btree_node_prefetch(btree_page(t->pager, ahead[0].page), t->shape);
+		return;
+	}
+	while (n < READ_AHEAD && i < parent->count)
+		ahead[n++] = btree_node_child(parent, t->shape, i++);
+	btree_page_fetch_many(t->pager, ahead, n);
+}
+
+/* From where the path stands to the first entry at or behind it. */
+static int settle(struct btree_cursor *c)
+{
+	int error;
+
+	while (c->path.index[0] >= leaf_of(c)->count) {
+		error = btree_path_next(&c->store->tree, &c->path, NULL);
+		if (error)
+			return leave_path(c, error);
+		look_ahead(c);
+	}
+	return show(c);
+}
+
+static int cursor_seek(struct kv_cursor *base, struct kv_slice key)
+{
+	struct btree_cursor *c = cursor_of(base);
+	int error;
+
+	btree_path_release(&c->store->tree, &c->path);
+	c->prefix_of = BTREE_NO_PAGE;
+	error = btree_path_find(&c->store->tree, &c->snap->version, key, &c->path, NULL,
+				NULL);
+	if (error)
+		return leave_path(c, error);
+	look_ahead(c);
+	return settle(c);
+}
+
+static int cursor_next(struct kv_cursor *base)
+{
+	struct btree_cursor *c = cursor_of(base);
+	int error;
+
+	if (c->path.levels) {
+		c->path.index[0]++;
+		return settle(c);
+	}
+	error = btree_path_edge(&c->store->tree, &c->snap->version, false, &c->path,
+				NULL);
+	return error ? leave_path(c, error) : settle(c);
+}
+
+static int cursor_prev(struct kv_cursor *base)
+{
+	struct btree_cursor *c = cursor_of(base);
+	int error = 0;
+
+	if (!c->path.levels)
+		error = btree_path_edge(&c->store->tree, &c->snap->version, true,
+					&c->path, NULL);
+	while (!error && !c->path.index[0])
+		error = btree_path_prev(&c->store->tree, &c->path, NULL);
+	if (error)
+		return leave_path(c, error);
+	c->path.index[0]--;
+	return show(c);
+}
+
+static void cursor_close(struct kv_cursor *base)
+{
+	struct btree_cursor *c = cursor_of(base);
+	struct btree_store *s = c->store;
+
+	btree_path_release(&s->tree, &c->path);
+	if (c->snap == &c->own)
+		btree_snapshot_leave(s, &c->own);
+	else
+		btree_release(&s->base, c->snap);
+	kv_buf_free(&c->large);
+	port_free(c);
+}
+
+int btree_cursor(struct kv *kv, struct kv_snapshot *snap, struct kv_cursor **out)
+{
+	static const struct kv_cursor_ops ops = {
+		.seek = cursor_seek,
+		.next = cursor_next,
+		.prev = cursor_prev,
+		.close = cursor_close,
+	};
+	struct btree_store *s = btree_store(kv);
+	struct btree_cursor *c = port_alloc(sizeof(*c));
+	int error;
+
+	if (!c)
+		return -ENOMEM;
+	c->base = (struct kv_cursor){ .ops = &ops };
+	c->store = s;
+	c->path.levels = 0;
+	c->prefix_of = BTREE_NO_PAGE;
+	c->large = (struct kv_buf){ 0 };
+	c->snap = snap ? snap : &c->own;
+	if (snap) {
+		btree_snapshot_share(s, snap);
+	} else {
+		error = btree_snapshot_enter(s, &c->own);
+		if (error) {
+			port_free(c);
+			return error;
+		}
+	}
+	*out = &c->base;
+	return 0;
+}
