@@ -10,13 +10,16 @@
  *  memory    port_alloc(n) port_realloc(p, old, n) port_free(p)   may sleep; NULL when out;
  *            port_alloc_aligned(align, n) port_free_aligned(p)    align a power of two
  *            port_alloc_huge(n) port_free_huge(p, n)     in huge pages where there are any
+ *            port_range.h: addresses reserved for an array that grows and never moves
  *  mutex     struct port_mutex: port_mutex_init/lock/unlock/destroy
  *  rwlock    struct port_rwlock: port_rwlock_init/destroy, port_read_lock/unlock,
  *            port_write_lock/unlock
  *  order     port_load_acquire(p) port_store_release(p, v) port_load_relaxed(p)
  *            port_store_relaxed(p, v) port_cas(p, &expected, v) port_fetch_add(p, v)
  *  version   port_write_begin(&v) port_write_end(&v)     odd while the one writer is at it;
- *            port_load_acquire(&v) before, port_read_again(&v) after what a reader loads
+ *            port_load_acquire(&v) before, port_read_again(&v) after what a reader loads,
+ *            which stands between port_optimistic_begin() and port_optimistic_end();
+ *            port_write_try(&v, expected, new) begins where there are several writers
  *  checksum  port_crc32c(crc, p, n)                   Castagnoli; start with crc 0
  *  sort      port_sort(base, n, size, compare)        not stable, no recursion
  *  text      port_vsnprintf(buf, n, fmt, ap)

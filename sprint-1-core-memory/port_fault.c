@@ -6,6 +6,7 @@
  * until none fails any more: so every path of "out of memory" is walked.
  */
 #include "port_fault.h"
+#include "port_range.h"
 
 struct header {    /* in front of each allocation, keeps its alignment */
 	void *raw; /* what malloc gave */
@@ -30,7 +31,7 @@ void port_fault_set(uint64_t nth, bool once)
 }
 
 /* Counts one call; false when it must fail. */
-static bool admit(void)
+bool port_memory_admit(void)
 {
 	bool fail = false;
 
@@ -46,7 +47,7 @@ static bool admit(void)
 	return !fail;
 }
 
-static void count(int64_t allocations, int64_t bytes)
+void port_memory_count(int64_t allocations, int64_t bytes)
 {
 	pthread_mutex_lock(&state_lock);
 	state.live += (uint64_t)allocations;
@@ -96,7 +97,7 @@ void *port_alloc_aligned(size_t align, size_t n)
 
 	if (align < sizeof(*h))
 		align = sizeof(*h);
-	if (!admit() || n > SIZE_MAX - align - sizeof(*h))
+	if (!port_memory_admit() || n > SIZE_MAX - align - sizeof(*h))
 		return NULL;
 	raw = malloc(n + align + sizeof(*h));
 	if (!raw)
@@ -105,7 +106,7 @@ void *port_alloc_aligned(size_t align, size_t n)
 	h = (struct header *)p - 1;
 	h->raw = raw;
 	h->n = n;
-	count(1, (int64_t)n);
+	port_memory_count(1, (int64_t)n);
 	return p;
 }
 
@@ -116,7 +117,7 @@ void port_free_aligned(void *p)
 	if (!p)
 		return;
 	h = (struct header *)p - 1;
-	count(-1, -(int64_t)h->n);
+	port_memory_count(-1, -(int64_t)h->n);
 	free(h->raw);
 }
 

@@ -85,6 +85,19 @@ static inline void port_write_begin(uint64_t *version)
 #endif
 }
 
+/* The same where several would write: by compare-and-swap of the version, which has the bit
+ * by which it is taken. False when it is no longer expected. A processor may otherwise show
+ * what is stored next before it shows the bit. */
+static inline bool port_write_try(uint64_t *version, uint64_t expected, uint64_t v)
+{
+	if (!port_cas(version, &expected, v))
+		return false;
+#if !PORT_TSAN
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+#endif
+	return true;
+}
+
 static inline void port_write_end(uint64_t *version)
 {
 	port_store_release(version, *version + 1);
@@ -99,6 +112,19 @@ static inline uint64_t port_read_again(const uint64_t *version)
 	return port_load_relaxed(version);
 #endif
 }
+
+/* Around plain loads of what another thread may be storing to, whose outcome is used only
+ * after port_read_again() has shown that none did. ThreadSanitizer is told to look away, so
+ * as little as possible stands between them; elsewhere they are nothing. */
+#if PORT_TSAN
+void AnnotateIgnoreReadsBegin(const char *file, int line);
+void AnnotateIgnoreReadsEnd(const char *file, int line);
+#define port_optimistic_begin() AnnotateIgnoreReadsBegin(__FILE__, __LINE__)
+#define port_optimistic_end()   AnnotateIgnoreReadsEnd(__FILE__, __LINE__)
+#else
+#define port_optimistic_begin() ((void)0)
+#define port_optimistic_end()   ((void)0)
+#endif
 
 uint32_t port_crc32c(uint32_t crc, const void *p, size_t n);
 

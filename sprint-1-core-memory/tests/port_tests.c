@@ -3,6 +3,7 @@
  * port_tests.c - port.h in userspace: both allocators, locks, atomics, byte order, CRC32C.
  */
 #include "../port_crc32c.h"
+#include "../port_range.h"
 #include "core_random.h"
 #include "leak_check.h"
 
@@ -14,6 +15,10 @@
 #define port_free_aligned  memory_free_aligned
 #define port_alloc_huge    memory_alloc_huge
 #define port_free_huge     memory_free_huge
+#define port_memory_admit  memory_admit
+#define port_memory_count  memory_count
+bool memory_admit(void);
+void memory_count(int64_t allocations, int64_t bytes);
 #include "../port_memory.c"
 #undef port_alloc
 #undef port_realloc
@@ -22,6 +27,8 @@
 #undef port_free_aligned
 #undef port_alloc_huge
 #undef port_free_huge
+#undef port_memory_admit
+#undef port_memory_count
 
 /* Each test begins with the same random numbers and ends with nothing allocated. */
 static int set_up(void **state)
@@ -387,6 +394,90 @@ static void test_crc32c_notices_any_flipped_bit(void **state)
 	}
 }
 
+/* ---- ranges ---- */
+
+enum { RANGE_MOST = 1 << 30 };
+
+static void test_range_grows_in_place_and_gives_parts_back(void **state)
+{
+	unsigned int flags;
+
+	(void)state;
+	for (flags = 0; flags <= (PORT_RANGE_HUGE | PORT_RANGE_LOCK); flags++) {
+		size_t unit = port_range_unit();
+		struct port_range r;
+		uint8_t *base;
+
+		assert_int_equal(port_range_reserve(&r, RANGE_MOST, 0, flags), 0);
+		base = r.base;
+		assert_int_equal((uintptr_t)base % PORT_RANGE_ALIGN, 0);
+		assert_int_equal(port_range_grow(&r, 3 * unit), 0);
+		assert_true(r.ready >= 3 * unit);
+		memset(base, 1, 3 * unit);
+		assert_int_equal(port_range_grow(&r, 40u << 20), 0);
+		assert_ptr_equal(r.base, base);
+		assert_int_equal(base[(40u << 20) - 1], 0);
+		/* Parts of memory pages stay. */
+		port_range_discard(&r, 1, 3 * unit - 1);
+		assert_int_equal(base[0], 1);
+		assert_int_equal(base[unit - 1], 1);
+		assert_int_equal(base[unit], 0);
+		assert_int_equal(base[2 * unit - 1], 0);
+		assert_int_equal(base[2 * unit], 1);
+		port_range_small(&r);
+		assert_int_equal(base[0], 1);
+		assert_int_equal(port_range_grow(&r, r.bytes), 0);
+		assert_int_equal(port_range_grow(&r, r.bytes + 1), -ENOSPC);
+		port_range_release(&r);
+		assert_null(r.base);
+		port_range_release(&r);
+	}
+}
+
+static void test_range_takes_fewer_addresses_where_there_are_not_so_many(void **state)
+{
+	struct port_range r;
+
+	(void)state;
+	assert_int_equal(port_range_reserve(&r, (uint64_t)1 << 60, RANGE_MOST, 0), 0);
+	assert_true(r.bytes >= RANGE_MOST);
+	port_range_release(&r);
+	assert_int_equal(port_range_reserve(&r, (uint64_t)1 << 60, (uint64_t)1 << 59, 0),
+			 -ENOMEM);
+	assert_null(r.base);
+}
+
+static void test_range_tells_of_memory_that_cannot_be_had(void **state)
+{
+	uint64_t live = port_fault_live();
+	struct port_range r;
+
+	(void)state;
+	port_fault_set(1, true);
+	assert_int_equal(port_range_reserve(&r, RANGE_MOST, 0, 0), -ENOMEM);
+	port_fault_set(2, true);
+	assert_int_equal(port_range_reserve(&r, RANGE_MOST, 0, 0), 0);
+	assert_int_equal(port_fault_live(), live + 1);
+	assert_int_equal(port_range_grow(&r, 1), -ENOMEM);
+	assert_int_equal(r.ready, 0);
+	assert_int_equal(port_range_grow(&r, 1), 0);
+	r.base[0] = 1;
+	port_range_release(&r);
+	assert_int_equal(port_fault_live(), live);
+}
+
+static void test_version_is_taken_by_one_of_several_writers(void **state)
+{
+	uint64_t version = 8;
+
+	(void)state;
+	assert_true(port_write_try(&version, 8, 9));
+	assert_false(port_write_try(&version, 8, 9));
+	assert_int_equal(version, 9);
+	port_write_end(&version);
+	assert_int_equal(port_read_again(&version), 10);
+}
+
 #define CORE_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, leak_check_tear_down)
 
 int main(void)
@@ -400,6 +491,10 @@ int main(void)
 		CORE_TEST(test_little_endian_words_are_bytes_in_order),
 		CORE_TEST(test_compare_and_swap_tells_what_was_there),
 		CORE_TEST(test_locks_and_atomics_lose_no_addition),
+		CORE_TEST(test_range_grows_in_place_and_gives_parts_back),
+		CORE_TEST(test_range_takes_fewer_addresses_where_there_are_not_so_many),
+		CORE_TEST(test_range_tells_of_memory_that_cannot_be_had),
+		CORE_TEST(test_version_is_taken_by_one_of_several_writers),
 		CORE_TEST(test_crc32c_known_sums),
 		CORE_TEST(test_crc32c_ways_agree_at_every_length_and_offset),
 		CORE_TEST(test_crc32c_of_parts_is_that_of_the_whole),
