@@ -576,7 +576,7 @@ int cmd_bench(int argc, char **argv)
 	struct plan_request *r = &b.request;
 	const struct cli_option options[] = {
 		{ "engines", 'e', CLI_LIST, &r->engines, "A,B",
-		  "name[:option=value...]; default: all" },
+		  "name[@home][:option=value...]; default: all" },
 		{ "base", 'b', CLI_TEXT, &r->base, "A",
 		  "ratios are to this engine; default: lmdb" },
 		{ "workloads", 'w', CLI_LIST, &r->workloads, "a,b",

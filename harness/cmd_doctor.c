@@ -122,6 +122,17 @@ static void check_memory(void)
 		    (double)s.totalswap * s.mem_unit * 1e-9);
 }
 
+static void check_homes(void)
+{
+	struct kv_msg why = { "" };
+	struct env *env;
+
+	if (engines_home("uring", &env, &why))
+		say(NOTE, "%s", why.text);
+	else
+		say(GOOD, "io_uring works: engines of ours run on it as NAME@uring");
+}
+
 static void check_programs(void)
 {
 	const struct engine_info *e;
@@ -162,6 +173,7 @@ int cmd_doctor(int argc, char **argv)
 	check_memory();
 	check_storage(dir, f);
 	check_counters();
+	check_homes();
 	check_programs();
 	json_decref(f);
 	return worst == BAD ? EXIT_FAILED : EXIT_OK;

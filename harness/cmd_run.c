@@ -131,6 +131,7 @@ static int configure(struct run *r, struct run_config *c, struct kv_msg *why)
 		return error;
 	c->engine = r->label.info;
 	c->engine_options = r->label.options;
+	c->home = r->label.home;
 	c->threads = r->threads            ? (uint32_t)r->threads
 		     : c->workload.threads ? c->workload.threads
 					   : 1;
@@ -361,7 +362,8 @@ static int run_or_load(struct run *r, const char *name, const char *summary, int
 		       char **argv)
 {
 	const struct cli_option options[] = {
-		{ "engine", 'e', CLI_TEXT, &r->engine, "E", "name[:option=value...]" },
+		{ "engine", 'e', CLI_TEXT, &r->engine, "E",
+		  "name[@home][:option=value...]" },
 		{ "workload", 'w', CLI_TEXT, &r->workload, "W",
 		  "a name or a YCSB property file" },
 		{ "file", 'P', CLI_TEXT, &r->workload, "FILE",

@@ -13,11 +13,31 @@ static const char *engine_name(size_t i)
 	return e ? e->name : NULL;
 }
 
+/* After the @. Whether the name is one, engine_label_check() finds out. */
+static int parse_home(const char *home, struct engine_label *out, struct kv_msg *why)
+{
+	size_t n = strcspn(home, ":");
+
+	if (out->info->kind != ENGINE_OURS)
+		return kv_fail(
+			why, -EINVAL,
+			"%s has its own way to files: a home is for engines of ours",
+			out->info->name);
+	if (!n || n >= sizeof(out->home))
+		return kv_fail(why, -EINVAL,
+			       "\"%s\": a home is posix or uring, as in %s@uring",
+			       out->label, out->info->name);
+	memcpy(out->home, home, n);
+	out->home[n] = '\0';
+	return 0;
+}
+
 int engine_label_parse(const char *label, struct engine_label *out, struct kv_msg *why)
 {
-	size_t n = strcspn(label, ":");
+	size_t n = strcspn(label, "@:");
 	char name[64];
 	char *p;
+	int error;
 
 	(void)snprintf(name, sizeof(name), "%.*s", (int)n, label);
 	*out = (struct engine_label){ .label = label, .info = engines_find(name) };
@@ -26,6 +46,10 @@ int engine_label_parse(const char *label, struct engine_label *out, struct kv_ms
 			why, -EINVAL,
 			"unknown engine \"%s\"; nearest is %s. See kvbench engines", name,
 			cli_nearest(name, engine_name));
+	error = label[n] == '@' ? parse_home(label + n + 1, out, why) : 0;
+	if (error)
+		return error;
+	n += strcspn(label + n, ":");
 	if (!label[n])
 		return 0;
 	if (strlen(label + n + 1) >= sizeof(out->options))
@@ -50,9 +74,14 @@ int engine_label_check(const struct engine_label *e, struct kv_msg *why)
 {
 	struct kv_ops ops;
 	struct kv *none;
+	struct env *env;
+	int error;
 
 	if (!e->info->ops)
 		return 0;
+	error = engines_home(e->home, &env, why);
+	if (error)
+		return error;
 	ops = *e->info->ops;
 	ops.open = open_nothing;
 	return kv_open(&ops, NULL, "", e->options, &none, why);
@@ -98,6 +127,9 @@ static json_t *options_json(const struct engine_label *e)
 			all, o->name,
 			json_integer(
 				(json_int_t)(o->init > INT64_MAX ? INT64_MAX : o->init)));
+	if (e->info->kind == ENGINE_OURS)
+		json_object_set_new(all, "home",
+				    json_string(*e->home ? e->home : "posix"));
 	while (*p) {
 		size_t n = strcspn(p, ","), name = strcspn(p, "=,");
 

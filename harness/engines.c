@@ -6,6 +6,7 @@
 #include "engines.h"
 
 #include "../sprint-1-core-memory/array_engine.h"
+#include "../sprint-2-hash-storage/env.h"
 #include "../sprint-2-hash-storage/hash_engine.h"
 
 static const char *own_version(void)
@@ -62,6 +63,18 @@ const struct engine_info *engines_find(const char *name)
 		if (!strcmp(e->name, name))
 			return e;
 	return NULL;
+}
+
+int engines_home(const char *name, struct env **out, struct kv_msg *why)
+{
+	if (!name || !*name || !strcmp(name, "posix")) {
+		*out = env_posix();
+		return 0;
+	}
+	if (!strcmp(name, "uring"))
+		return env_uring(out, why);
+	return kv_fail(why, -EINVAL,
+		       "unknown home \"%s\" for an engine's files: posix or uring", name);
 }
 
 const char *engine_kind_name(enum engine_kind kind)

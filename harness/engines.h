@@ -30,6 +30,9 @@ struct engine_info {
 
 const struct engine_info *engines_get(size_t i);          /* NULL past the last */
 const struct engine_info *engines_find(const char *name); /* NULL when there is none */
+/* Where an engine of ours keeps its files: "posix", which NULL and "" mean too, or "uring".
+ * -EINVAL for another name; what env_uring() says where the kernel gives none. */
+int engines_home(const char *name, struct env **out, struct kv_msg *why);
 /* Bytes of "ours", "peer", "baseline", "null". */
 const char *engine_kind_name(enum engine_kind kind);
 

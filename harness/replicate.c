@@ -108,16 +108,17 @@ json_t *replicate_job_json(const struct replicate_job *job, const char *dir)
 	const struct run_config *c = &job->config;
 
 	return json_pack(
-		"{s:s, s:s, s:s, s:s, s:o, s:i, s:i, s:I, s:I, s:f, s:f, s:b, s:b, s:b, "
+		"{s:s, s:s, s:s, s:s, s:s, s:o, s:i, s:i, s:I, s:I, s:f, s:f, s:b, s:b, s:b, "
 		"s:b, s:i, s:i}",
-		"engine", job->engine->info->name, "options", job->engine->options, "dir",
-		dir, "workload", c->workload.name, "properties",
-		properties_json(&c->workload), "threads", (int)c->threads, "durability",
-		(int)c->durability, "memory_bytes", (json_int_t)c->memory_bytes,
-		"warmup_ops", (json_int_t)c->warmup_ops, "seconds", c->seconds,
-		"ops_per_s", c->ops_per_s, "check_content", c->check_content, "settle",
-		c->settle, "use_existing", c->use_existing, "load_only", c->load_only,
-		"replicate", (int)job->replicate, "order", (int)job->order);
+		"engine", job->engine->info->name, "options", job->engine->options,
+		"home", job->engine->home, "dir", dir, "workload", c->workload.name,
+		"properties", properties_json(&c->workload), "threads", (int)c->threads,
+		"durability", (int)c->durability, "memory_bytes",
+		(json_int_t)c->memory_bytes, "warmup_ops", (json_int_t)c->warmup_ops,
+		"seconds", c->seconds, "ops_per_s", c->ops_per_s, "check_content",
+		c->check_content, "settle", c->settle, "use_existing", c->use_existing,
+		"load_only", c->load_only, "replicate", (int)job->replicate, "order",
+		(int)job->order);
 }
 
 static int workload_from_json(const json_t *job, struct workload *w, struct kv_msg *why)
@@ -146,6 +147,7 @@ static int config_from_json(const json_t *job, struct run_config *c, struct kv_m
 		return kv_fail(why, -EINVAL, "engine %s is not available",
 			       engine ? engine : "?");
 	c->engine_options = json_string_value(json_object_get(job, "options"));
+	c->home = json_string_value(json_object_get(job, "home"));
 	c->dir = json_string_value(json_object_get(job, "dir"));
 	c->threads = (uint32_t)json_integer_value(json_object_get(job, "threads"));
 	c->durability = (enum kv_durability)json_integer_value(

@@ -266,6 +266,7 @@ static void hash_stats(struct kv *kv, kv_stat_fn *emit, void *arg)
 	emit(arg, "checkpoints", s->stat_checkpoints);
 	port_mutex_unlock(&s->lock);
 	log_stats(s->log, emit, arg);
+	env_stats(s->base.env, emit, arg);
 }
 
 static void hash_recovery(struct kv *kv, struct kv_recovery *out)

@@ -79,8 +79,11 @@ static int open_store(struct replicate *r)
 	const struct kv_ops *ops = c->engine->ops;
 	struct options o = { 0 };
 	uint64_t begun = clock_now_ns();
-	int error;
+	struct env *env;
+	int error = engines_home(c->home, &env, r->why);
 
+	if (error)
+		return error;
 	if (has_option(ops, "memory_bytes") && c->engine->kind != ENGINE_BASELINE)
 		add_option(&o, "memory_bytes=%llu", (unsigned long long)c->memory_bytes);
 	if (has_option(ops, "durability"))
@@ -94,7 +97,7 @@ static int open_store(struct replicate *r)
 		return kv_fail(r->why, -EINVAL,
 			       "the engine's options are longer than %zu bytes",
 			       sizeof(o.text));
-	error = kv_open(ops, env_posix(), c->dir, o.text, &r->kv, r->why);
+	error = kv_open(ops, env, c->dir, o.text, &r->kv, r->why);
 	r->out->open_seconds = seconds_since(begun);
 	if (error && r->why && !r->why->text[0])
 		(void)kv_fail(r->why, error, "%s: opening %s failed: %s", ops->name,

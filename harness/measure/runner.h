@@ -18,6 +18,7 @@ struct run_config {
 	const struct engine_info *engine;
 	const char
 		*engine_options;  /* "name=value,..." for kv_open, over the common ones */
+	const char *home;         /* of its files, see engines_home(); NULL: posix */
 	const char *dir;          /* absent or empty; the caller removes it */
 	struct workload workload; /* checked */
 	uint32_t threads;         /* >= 1 */

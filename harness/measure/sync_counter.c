@@ -13,6 +13,8 @@
  */
 #include "sync_counter.h"
 
+#include "../../sprint-2-hash-storage/env.h"
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -39,7 +41,8 @@ static void count(uint64_t *counter)
 void sync_counter_read(struct sync_counts *out)
 {
 	out->fsync = __atomic_load_n(&counts.fsync, __ATOMIC_RELAXED);
-	out->fdatasync = __atomic_load_n(&counts.fdatasync, __ATOMIC_RELAXED);
+	out->fdatasync =
+		__atomic_load_n(&counts.fdatasync, __ATOMIC_RELAXED) + env_uring_syncs();
 	out->msync = __atomic_load_n(&counts.msync, __ATOMIC_RELAXED);
 	out->osync_write = __atomic_load_n(&counts.osync_write, __ATOMIC_RELAXED);
 	out->sync_file_range = __atomic_load_n(&counts.sync_file_range, __ATOMIC_RELAXED);

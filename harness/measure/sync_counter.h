@@ -7,8 +7,9 @@
  * Each counts and passes on to the kernel. A write through a descriptor that is O_SYNC or
  * O_DSYNC (LMDB's meta page) is a sync as well.
  *
- * Not seen: what io_uring submits (an engine that uses it counts its own), calls that a
- * library makes by syscall(2), and stdio, which never writes through such descriptors.
+ * What our own home of files submits through io_uring it counts itself, and that is added
+ * to fdatasync. Not seen: what a library submits so, calls that it makes by syscall(2), and
+ * stdio, which never writes through such descriptors.
  */
 #ifndef SYNC_COUNTER_H
 #define SYNC_COUNTER_H

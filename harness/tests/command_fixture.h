@@ -154,7 +154,7 @@ static unsigned int fields(const char *line, size_t len)
 }
 
 /* Every line has so many fields; returns how many lines there are. */
-static unsigned int expect_table(const char *text, unsigned int n)
+static inline unsigned int expect_table(const char *text, unsigned int n)
 {
 	unsigned int lines = 0;
 	const char *end;
@@ -168,14 +168,14 @@ static unsigned int expect_table(const char *text, unsigned int n)
 
 /* ---- files and engines ---- */
 
-static bool has_engine(const char *name)
+static inline bool has_engine(const char *name)
 {
 	const struct engine_info *e = engines_find(name);
 
 	return e && e->ops;
 }
 
-static void write_text(const char *path, const char *text)
+static inline void write_text(const char *path, const char *text)
 {
 	FILE *f = fopen(path, "we");
 
