@@ -201,16 +201,19 @@ struct btree_split {
 };
 
 /* Where to part a full node so that an entry for key (at index i, so many value bytes) has
- * room on its side. Near the middle, where the separator is short; at the end when the
- * entry comes behind all others and append says that the load is sorted: then the left node
- * stays full. s->at may be count (the new entry alone goes right). The new entry goes right
- * when its key >= the separator. There is such a place if no entry exceeds btree_entry_max(). */
+ * room on its side: a new one, or, when entry i has that key already, one with a longer
+ * value. In the middle of max_keys entries; else near the middle of the bytes, where the
+ * separator is short: a side gets 7/16 of them at least, unless entries are too large for
+ * that; at the end when the entry comes behind all others and append says that the load is
+ * sorted: then the left node stays full. s->at may be a leaf's count (the new entry alone
+ * goes right). The new entry goes right when its key >= the separator; of an inner node it
+ * is never the first there, so that both nodes lead right already without it. There is such
+ * a place if no entry exceeds btree_entry_max(). */
 void btree_node_split_point(const struct btree_node *n, const struct btree_shape *shape,
 			    unsigned int i, struct kv_slice key, size_t value_bytes,
 			    bool append, struct btree_split *s);
 /* Moves entries from s->at on into right, an uninitialised page, and sets both fences.
- * scratch: page_bytes that the caller lends. An inner node's new entry that becomes right's
- * first (its key is the separator) has yet to be inserted, at 0, before right is whole. */
+ * scratch: page_bytes that the caller lends. */
 void btree_node_split(struct btree_node *left, struct btree_node *right,
 		      const struct btree_shape *shape, const struct btree_split *s,
 		      void *scratch);

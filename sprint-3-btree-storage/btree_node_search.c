@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0 */
+/*
+ * btree_node_search.c - reading a node, also while it changes: see btree_node.h.
+ *
+ * A search touches as little as it can: the header's line, which has the beginning of the
+ * prefix too, the heads, and then one slot and one record. Every field is loaded once into a
+ * view whose bounds are held against the page's size; what lies within these bounds may be
+ * anything.
+ */
+#include "btree_node_internal.h"
+#include "btree_search.h"
+
+/* ---- searching ---- */
+
+/* What is sought, behind the prefix. */
+struct rest {
+	const uint8_t *data;
+	size_t len;
+};
+
+/* Entry i's key against what is sought; heads are equal. */
+static inline int compare_entry(const struct node_view *v, unsigned int i,
+				const struct rest *r)
+{
+	const struct btree_slot s = node_view_slot(v, i);
+	const size_t n = s.key_bytes < r->len ? s.key_bytes : r->len;
+	const size_t known = n >= 4 ? 4 : 0; /* the heads were these */
+	int c = bytes_compare(v->base + s.at + known, r->data + known, n - known);
+
+	return c ? c : (s.key_bytes > r->len) - (s.key_bytes < r->len);
+}
+
+/* Among the entries from lo on whose head is h: the first that is not less. */
+static unsigned int search_run(const struct node_view *v, unsigned int lo, uint32_t h,
+			       const struct rest *r, bool *found)
+{
+	unsigned int hi = lo + 1;
+
+	if (hi < v->count && port_load_relaxed(&v->head[hi]) == h)
+		hi = h == UINT32_MAX ? v->count
+				     : lo + btree_search_heads(v->head + lo,
+							       v->count - lo, h + 1);
+	while (lo < hi) {
+		unsigned int mid = lo + (hi - lo) / 2;
+		int c = compare_entry(v, mid, r);
+
+		if (!c) {
+			*found = true;
+			return mid;
+		}
+		if (c < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+static inline unsigned int view_lower_bound(const struct node_view *v,
+					    struct kv_slice key, bool *found)
+{
+	const size_t common = key.len < v->prefix_bytes ? key.len : v->prefix_bytes;
+	const uint8_t *k = key.len ? key.data : v->base; /* NULL has no neighbours */
+	int c = bytes_compare(k, v->prefix, common);
+	struct rest r;
+	uint32_t h;
+	unsigned int i;
+
+	*found = false;
+	/* Between valid fences the prefix is the key's; else the answer is an edge. */
+	if (c > 0)
+		return v->count;
+	if (c < 0 || common < v->prefix_bytes)
+		return 0;
+	r.data = k + common;
+	r.len = key.len - common;
+	h = head_of(r.data, r.len);
+	i = btree_search_heads(v->head, v->count, h);
+	if (i == v->count || port_load_relaxed(&v->head[i]) != h)
+		return i;
+	return search_run(v, i, h, &r, found);
+}
+
+unsigned int btree_node_lower_bound(const struct btree_node *n,
+				    const struct btree_shape *shape, struct kv_slice key,
+				    bool *found)
+{
+	struct node_view v;
+
+	node_view(&v, n, shape);
+	return view_lower_bound(&v, key, found);
+}
+
+unsigned int btree_node_child_index(const struct btree_node *n,
+				    const struct btree_shape *shape, struct kv_slice key)
+{
+	struct node_view v;
+	unsigned int i;
+	bool found;
+
+	node_view(&v, n, shape);
+	i = view_lower_bound(&v, key, &found);
+	return i - (!found && i);
+}
+
+void btree_node_prefetch(const struct btree_node *n, const struct btree_shape *shape)
+{
+	const uint8_t *p = node_base(n);
+
+	(void)shape;
+	__builtin_prefetch(p);
+	__builtin_prefetch(p + 64);
+	__builtin_prefetch(p + 128);
+	__builtin_prefetch(p + 192);
+}
+
+/* ---- entries ---- */
+
+struct kv_slice btree_node_value(const struct btree_node *n,
+				 const struct btree_shape *shape, unsigned int i,
+				 unsigned int *flags)
+{
+	struct btree_slot s = { .flags = 0 };
+	struct node_view v;
+
+	node_view(&v, n, shape);
+	if (i < v.count)
+		s = node_view_slot(&v, i);
+	*flags = s.flags;
+	return kv_slice(v.base + s.at + s.key_bytes, s.value_bytes);
+}
+
+struct btree_child btree_node_child(const struct btree_node *n,
+				    const struct btree_shape *shape, unsigned int i)
+{
+	unsigned int flags;
+	const struct kv_slice value = btree_node_value(n, shape, i, &flags);
+	struct btree_child child = { .page = 0 };
+
+	if (value.len == sizeof(child))
+		memcpy(&child, value.data, sizeof(child));
+	return child;
+}
+
+static struct kv_slice fence(const struct btree_node *n, const struct btree_shape *shape,
+			     unsigned int at, unsigned int bytes)
+{
+	if (at > shape->page_bytes || bytes > shape->page_bytes - at)
+		at = bytes = 0;
+	return kv_slice(node_base(n) + at, bytes);
+}
+
+struct kv_slice btree_node_lower(const struct btree_node *n,
+				 const struct btree_shape *shape)
+{
+	return fence(n, shape, port_load_relaxed(&n->lower_at),
+		     port_load_relaxed(&n->lower_bytes));
+}
+
+struct kv_slice btree_node_upper(const struct btree_node *n,
+				 const struct btree_shape *shape)
+{
+	if (port_load_relaxed(&n->unbounded))
+		return kv_slice(NULL, 0);
+	return fence(n, shape, port_load_relaxed(&n->upper_at),
+		     port_load_relaxed(&n->upper_bytes));
+}
+
+struct btree_key btree_node_key(const struct btree_node *n,
+				const struct btree_shape *shape, unsigned int i)
+{
+	struct btree_slot s = { .flags = 0 };
+	struct node_view v;
+
+	if (!i && port_load_relaxed(&n->page.level))
+		return (struct btree_key){ .prefix = kv_slice(node_base(n), 0),
+					   .suffix = btree_node_lower(n, shape) };
+	node_view(&v, n, shape);
+	if (i < v.count)
+		s = node_view_slot(&v, i);
+	return (struct btree_key){ .prefix = kv_slice(v.prefix, v.prefix_bytes),
+				   .suffix = kv_slice(v.base + s.at, s.key_bytes) };
+}
+
+size_t btree_node_key_copy(const struct btree_node *n, const struct btree_shape *shape,
+			   unsigned int i, void *out)
+{
+	const struct btree_key k = btree_node_key(n, shape, i);
+	size_t prefix = k.prefix.len, suffix = k.suffix.len;
+
+	/* Only a page that is no node any more has longer ones. */
+	if (prefix > BTREE_KEY_MAX)
+		prefix = BTREE_KEY_MAX;
+	if (suffix > BTREE_KEY_MAX - prefix)
+		suffix = BTREE_KEY_MAX - prefix;
+	memcpy(out, k.prefix.data, prefix);
+	memcpy((uint8_t *)out + prefix, k.suffix.data, suffix);
+	return prefix + suffix;
+}
