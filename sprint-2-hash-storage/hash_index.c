@@ -19,7 +19,6 @@ enum {
 /* The table follows, so that its place is known without a load. */
 struct hash_leaf {
 	_Alignas(HASH_TABLE_ALIGN) struct epoch_item item;
-	uint64_t version; /* atomic; odd while a writer is at it */
 	/* constant */
 	struct hash_index *index;
 	uint8_t depth, kind;
@@ -35,9 +34,8 @@ struct hash_directory {
 
 struct hash_shard {
 	_Alignas(64) struct port_mutex lock;
-	struct hash_directory *directory; /* atomic; stored under lock */
-	uint32_t limit;                   /* constant: entries at which a leaf is full */
-	uint8_t kind;                     /* constant: of its leaves */
+	uint32_t limit; /* constant: entries at which a leaf is full */
+	uint8_t kind;   /* constant: of its leaves */
 	/* protected by lock */
 	uint64_t leaves, splits, longest;
 };
@@ -47,6 +45,10 @@ struct hash_index {
 	struct hash_index_config config;
 	uint32_t capacity[KINDS]; /* of a leaf */
 	struct epoch *epoch;
+
+	/* Atomic; stored under its shard's lock, but not beside it: readers need it, and
+	 * the lock's cache line is the writers'. */
+	_Alignas(64) struct hash_directory *directory[HASH_SHARDS];
 
 	struct hash_pool pool; /* leaves */
 
@@ -123,8 +125,8 @@ unsigned int hash_index_shard(uint64_t hash)
 
 static struct hash_leaf *leaf_of(struct hash_index *ix, uint64_t hash)
 {
-	struct hash_shard *s = &ix->shard[hash_index_shard(hash)];
-	const struct hash_directory *d = port_load_acquire(&s->directory);
+	const struct hash_directory *d =
+		port_load_acquire(&ix->directory[hash_index_shard(hash)]);
 
 	return port_load_acquire(&d->leaf[directory_place(d, hash)]);
 }
@@ -161,13 +163,14 @@ static unsigned int first_depth(const struct hash_index *ix, const struct hash_s
 	return depth;
 }
 
-static int shard_init(struct hash_index *ix, struct hash_shard *s)
+static int shard_init(struct hash_index *ix, struct hash_shard *s,
+		      struct hash_directory **at)
 {
 	unsigned int depth = first_depth(ix, s);
 	struct hash_directory *d = directory_new(depth);
 	size_t i;
 
-	s->directory = d;
+	*at = d;
 	if (!d)
 		return -ENOMEM;
 	for (i = 0; i < (size_t)1 << depth; i++) {
@@ -177,13 +180,6 @@ static int shard_init(struct hash_index *ix, struct hash_shard *s)
 		s->leaves++;
 	}
 	return 0;
-}
-
-/* Its leaves go with the pool. */
-static void shard_destroy(struct hash_shard *s)
-{
-	port_free(s->directory);
-	port_mutex_destroy(&s->lock);
 }
 
 int hash_index_new(const struct hash_index_config *c, struct epoch *epoch,
@@ -207,7 +203,7 @@ int hash_index_new(const struct hash_index_config *c, struct epoch *epoch,
 		s->limit = (uint32_t)((uint64_t)ix->capacity[s->kind] * c->load_percent /
 				      100);
 		if (!error)
-			error = shard_init(ix, s);
+			error = shard_init(ix, s, &ix->directory[i]);
 	}
 	if (error) {
 		hash_index_free(ix);
@@ -225,9 +221,11 @@ void hash_index_free(struct hash_index *ix)
 		return;
 	/* Leaves that were split wait there to come back to the pool. */
 	(void)epoch_collect(ix->epoch);
-	for (i = 0; i < HASH_SHARDS; i++)
-		shard_destroy(&ix->shard[i]);
-	hash_pool_destroy(&ix->pool);
+	for (i = 0; i < HASH_SHARDS; i++) {
+		port_free(ix->directory[i]);
+		port_mutex_destroy(&ix->shard[i].lock);
+	}
+	hash_pool_destroy(&ix->pool); /* with all leaves */
 	port_free_aligned(ix);
 }
 
@@ -242,20 +240,19 @@ bool hash_index_find(struct hash_index *ix, uint64_t hash, hash_match_fn *match,
 
 	for (attempt = 0; attempt <= FIND_ATTEMPTS; attempt++) {
 		bool wait = attempt == FIND_ATTEMPTS, settled;
-		struct hash_leaf *leaf;
+		struct hash_table *t;
 		uint64_t version;
 
 		if (wait)
 			port_mutex_lock(&s->lock);
-		leaf = leaf_of(ix, hash);
-		version = port_load_acquire(&leaf->version);
-		found = ix->config.table->find(table_of(leaf), hash, match, arg, address,
-					       NULL);
+		t = table_of(leaf_of(ix, hash));
+		version = port_load_acquire(&t->version);
+		found = ix->config.table->find(t, hash, match, arg, address, NULL);
 		/* What was found was there. Nothing found says nothing while a writer moves
 		 * entries; an odd version or another one than before is such a writer. */
 		if (witness)
-			*witness = (struct hash_witness){ &leaf->version, version };
-		settled = !(version & 1) && port_read_again(&leaf->version) == version;
+			*witness = (struct hash_witness){ &t->version, version };
+		settled = !(version & 1) && port_read_again(&t->version) == version;
 		if (wait)
 			port_mutex_unlock(&s->lock);
 		if (settled || wait || (found && !witness))
@@ -298,12 +295,12 @@ void hash_index_unlock(struct hash_index *ix, unsigned int shard)
 
 static void leaf_change(struct hash_leaf *leaf)
 {
-	port_write_begin(&leaf->version);
+	port_write_begin(&table_of(leaf)->version);
 }
 
 static void leaf_changed(struct hash_leaf *leaf)
 {
-	port_write_end(&leaf->version);
+	port_write_end(&table_of(leaf)->version);
 }
 
 bool hash_index_find_locked(struct hash_index *ix, uint64_t hash, hash_match_fn *match,
@@ -325,9 +322,9 @@ bool hash_index_holds(struct hash_index *ix, uint64_t hash, uint64_t address)
 	return hash_index_find_locked(ix, hash, same_address, &address, &found);
 }
 
-static int double_directory(struct hash_index *ix, struct hash_shard *s)
+static int double_directory(struct hash_index *ix, struct hash_directory **at)
 {
-	struct hash_directory *old = s->directory, *d;
+	struct hash_directory *old = *at, *d;
 	size_t i;
 
 	if (old->depth == DIRECTORY_BITS_MAX)
@@ -337,7 +334,7 @@ static int double_directory(struct hash_index *ix, struct hash_shard *s)
 		return -ENOMEM;
 	for (i = 0; i < (size_t)1 << d->depth; i++)
 		d->leaf[i] = old->leaf[i / 2];
-	port_store_release(&s->directory, d);
+	port_store_release(at, d);
 	old->item.free = directory_reclaim;
 	epoch_retire(ix->epoch, &old->item);
 	return 0;
@@ -367,12 +364,12 @@ static int distribute(struct hash_leaf *leaf, struct hash_leaf *const half[2])
 static int split(struct hash_index *ix, struct hash_shard *s, uint64_t hash)
 {
 	struct hash_leaf *leaf = leaf_of(ix, hash), *half[2] = { NULL, NULL };
-	struct hash_directory *d;
+	struct hash_directory **at = &ix->directory[hash_index_shard(hash)], *d;
 	size_t i, first, n;
 	int error = 0;
 
-	if (leaf->depth == s->directory->depth)
-		error = double_directory(ix, s);
+	if (leaf->depth == (*at)->depth)
+		error = double_directory(ix, at);
 	if (error)
 		return error;
 	half[0] = leaf_new(ix, s->kind, leaf->depth + 1u);
@@ -383,7 +380,7 @@ static int split(struct hash_index *ix, struct hash_shard *s, uint64_t hash)
 		leaf_free(half[1]);
 		return error;
 	}
-	d = s->directory;
+	d = *at;
 	n = (size_t)1 << (d->depth - leaf->depth);
 	first = directory_place(d, hash) & ~(n - 1);
 	/* Left odd for ever: who looks into the old leaf later must look again. */
@@ -475,19 +472,20 @@ void hash_index_stats(struct hash_index *ix, struct hash_index_stats *out)
 	};
 	for (i = 0; i < HASH_SHARDS; i++) {
 		struct hash_shard *s = &ix->shard[i];
+		const struct hash_directory *d;
 		size_t j, step;
 
 		hash_index_lock(ix, i);
+		d = ix->directory[i];
 		out->leaves += s->leaves;
 		out->splits += s->splits;
 		if (out->longest_split_entries < s->longest)
 			out->longest_split_entries = s->longest;
-		out->bytes += sizeof(*s->directory) +
-			      (sizeof(s->directory->leaf[0]) << s->directory->depth);
-		for (j = 0; j < (size_t)1 << s->directory->depth; j += step) {
-			struct hash_leaf *leaf = s->directory->leaf[j];
+		out->bytes += sizeof(*d) + (sizeof(d->leaf[0]) << d->depth);
+		for (j = 0; j < (size_t)1 << d->depth; j += step) {
+			struct hash_leaf *leaf = d->leaf[j];
 
-			step = (size_t)1 << (s->directory->depth - leaf->depth);
+			step = (size_t)1 << (d->depth - leaf->depth);
 			out->entries += table_of(leaf)->count;
 		}
 		hash_index_unlock(ix, i);

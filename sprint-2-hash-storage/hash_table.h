@@ -40,6 +40,9 @@ enum {
 
 struct hash_table { /* a strategy's own struct begins with this */
 	const struct hash_table_ops *ops;
+	/* Atomic; for who wraps readers (hash_index.h), odd while the writer is at it. Here,
+	 * because a reader needs this line in any case. */
+	uint64_t version;
 	size_t bytes;      /* of memory, all of it */
 	uint32_t capacity; /* entries that fit */
 	uint32_t count;    /* entries in it; the writer's */

@@ -22,7 +22,10 @@ struct log_segment_file {
 	uint8_t *map; /* NULL when the home cannot map */
 	uint32_t log_id;
 
-	int64_t live, marks; /* atomic: what the owner counts by log_live(), log_mark() */
+	/* atomic: what the owner counts by log_live(), log_mark(). Not in the cache line that
+	 * every reader of a record needs. */
+	_Alignas(64) int64_t live;
+	int64_t marks;
 
 	/* protected by log->lock */
 	uint64_t

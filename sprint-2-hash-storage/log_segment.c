@@ -243,13 +243,13 @@ void log_segment_close(struct log_segment_file *s)
 	if (s->map)
 		s->file->ops->unmap(s->file, s->map, s->bytes);
 	file_close(s->file);
-	port_free(s);
+	port_free_aligned(s);
 }
 
 static int segment_new(struct log *log, uint64_t number, uint32_t units, uint64_t bytes,
 		       struct file *f, struct log_segment_file **out)
 {
-	struct log_segment_file *s = port_alloc(sizeof(*s));
+	struct log_segment_file *s = port_alloc_aligned(64, sizeof(*s));
 	void *map = NULL;
 	int error = 0;
 
@@ -266,7 +266,7 @@ static int segment_new(struct log *log, uint64_t number, uint32_t units, uint64_
 	if (log->config.map)
 		error = f->ops->map(f, 0, bytes, true, &map);
 	if (error && error != -EOPNOTSUPP) {
-		port_free(s);
+		port_free_aligned(s);
 		return error;
 	}
 	s->map = map;
