@@ -32,18 +32,22 @@ char *kv_quote(char *out, size_t size, struct kv_slice s)
 {
 	const uint8_t *p = s.data;
 	char one[ESCAPE_MAX];
-	size_t i, n, at = 0;
+	size_t i, n, at = 0, total = 0, room = size - 1;
 
+	for (i = 0; i < s.len && total <= room; i++)
+		total += escape(one, p[i]);
+	if (total > room)
+		room = room > DOTS ? room - DOTS : 0;
 	for (i = 0; i < s.len; i++) {
 		n = escape(one, p[i]);
-		/* Of what remains, room is kept for the dots and the final NUL. */
-		if (size - at < n + (i + 1 < s.len ? DOTS : 0) + 1) {
-			memcpy(out + at, "...", DOTS);
-			at += DOTS;
+		if (room - at < n)
 			break;
-		}
 		memcpy(out + at, one, n);
 		at += n;
+	}
+	if (i < s.len && size > DOTS) {
+		memcpy(out + at, "...", DOTS);
+		at += DOTS;
 	}
 	out[at] = '\0';
 	return out;

@@ -54,6 +54,11 @@ static int tell_index(const struct hash_teller *t, const struct hash_files *f)
 				 "%s, at offset %llu: the next open reads the whole log "
 				 "instead",
 				 image->wrong, (unsigned long long)image->wrong_at);
+	if (image->not_zero)
+		return hash_tell(
+			t, KV_FOUND_NOTE, "INDEX", 0, 0,
+			"%llu words that should be zero are not; nobody reads them",
+			(unsigned long long)image->not_zero);
 	return hash_tell(t, KV_FOUND_FACT, "INDEX", 0, 0,
 			 "%zu entries, %llu segments, as of position %llx",
 			 image->entries, (unsigned long long)image->header.segments,

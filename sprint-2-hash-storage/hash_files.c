@@ -37,7 +37,7 @@ static int add_name(void *arg, const char *name)
 	struct hash_files *f = arg;
 	uint64_t number;
 
-	if (strlen(name) == 16 && log_raw_number(name, &number))
+	if (log_raw_number(name, &number))
 		return add_file(f, number);
 	if (ends_with(name, ".spare")) {
 		f->spares++;
@@ -286,6 +286,7 @@ static int read_list(struct index_reader *r)
 		image->wrong = "list of segments damaged";
 		return 1;
 	}
+	image->not_zero += port_get_le32(p + bytes + 4) != 0;
 	image->list = port_alloc(n * sizeof(*image->list));
 	if (!image->list)
 		return -ENOMEM;
@@ -339,6 +340,7 @@ static int read_block(struct index_reader *r, uint32_t *entries)
 	    port_get_le32(p + 8) != hash_index_block_crc(p, *entries))
 		return 1;
 	image->blocks++;
+	image->not_zero += port_get_le32(p + 12) != 0;
 	image->wrong = NULL;
 	return add_entries(image, p + HASH_INDEX_BLOCK_HEADER_BYTES, *entries);
 }
@@ -505,7 +507,7 @@ static int find_segment(void *arg, const char *name)
 	uint64_t number;
 
 	(void)arg;
-	return strlen(name) == 16 && log_raw_number(name, &number) ? 1 : 0;
+	return log_raw_number(name, &number) ? 1 : 0;
 }
 
 enum kv_recognised hash_recognise(struct env *env, const char *dir)

@@ -46,6 +46,7 @@ struct hash_image { /* INDEX */
 	const char *wrong; /* NULL: nothing */
 	uint64_t wrong_at; /* offset */
 	uint64_t bytes;
+	uint64_t not_zero; /* words without a checksum that should be */
 	/* The header and the list are good: position and list are of use. */
 	bool listed;
 	struct hash_index_header header;

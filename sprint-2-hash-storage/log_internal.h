@@ -5,6 +5,7 @@
  * log_segment.c  segment files: made, recycled, opened, mapped, found by number
  * log_recover.c  reading a log from disk: torn tails told from corruption
  * log_room.c     where the room for an append comes from; the task that works ahead
+ * log_raw.c      the files of a log that nobody has open, also behind damage
  * log_read.c     records by position, walks over segments, giving them up
  * log.c          append, group commit, open and close
  */
@@ -125,6 +126,9 @@ int log_segment_write(struct log_segment_file *s, uint64_t offset, const uint8_t
 
 /* Marks the segment's end at s->end; not synced. unsynced: as in a record's header. */
 int log_segment_end(struct log_segment_file *s, uint32_t unsynced);
+
+/* "000000000001.log" to 1, by its suffix; false when the name is of another kind. */
+bool log_parse_name(const char *name, const char *suffix, uint64_t *number);
 
 /* The names in dir: fills sorted numbers (allocated, the caller frees) and counts spares. */
 int log_directory(struct log *log, uint64_t **number, size_t *n);

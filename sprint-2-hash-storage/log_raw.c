@@ -13,21 +13,7 @@ enum { READ_BYTES = 64 << 10, BLOCK_BYTES = 4 << 10 };
 
 bool log_raw_number(const char *name, uint64_t *number)
 {
-	uint64_t v = 0;
-	int i;
-
-	for (i = 0; i < 12; i++) {
-		char c = name[i];
-
-		if (c >= '0' && c <= '9')
-			v = v << 4 | (uint64_t)(c - '0');
-		else if (c >= 'a' && c <= 'f')
-			v = v << 4 | (uint64_t)(c - 'a' + 10);
-		else
-			return false;
-	}
-	*number = v;
-	return !strcmp(name + 12, ".log");
+	return log_parse_name(name, ".log", number);
 }
 
 void log_raw_name(char *name, uint64_t number)
@@ -153,9 +139,7 @@ static bool looks_like(const struct walk *w, uint64_t offset, struct log_record_
 	log_record_header_decode(h, w->s->data + offset);
 	if (h->log_id != w->id)
 		return kv_fail(why, 0, "log id %08x, wanted %08x", h->log_id, w->id);
-	/* Padding may be missing where the file was cut behind the last record. */
-	if (h->len > w->s->size - offset - LOG_HEADER_BYTES ||
-	    log_record_bytes(h->len) > w->s->size - offset)
+	if (h->len > w->s->size - offset - LOG_HEADER_BYTES)
 		return kv_fail(why, 0, "a length of %u bytes, beyond the file", h->len);
 	return true;
 }
@@ -183,6 +167,9 @@ static int record_at(const struct walk *w, uint64_t offset, struct log_raw_piece
 	if (crc != h.crc)
 		return kv_fail(&out->why, -ENODATA, "CRC %08x, wanted %08x", crc, h.crc);
 	bytes = log_record_bytes(h.len);
+	/* Where a file is cut within the padding, the record is whole. */
+	if (bytes > w->s->size - offset)
+		bytes = w->s->size - offset;
 	back = (uint64_t)h.unsynced * LOG_ALIGN;
 	out->kind = h.type == LOG_TYPE_END ? LOG_RAW_END : LOG_RAW_RECORD;
 	out->bytes = bytes;
@@ -215,8 +202,8 @@ static uint64_t find_next(const struct walk *w, uint64_t from, uint64_t *last)
 			continue;
 		if (!record_at(w, at, &p))
 			return at;
-		if (*last < at + log_record_bytes(h.len))
-			*last = at + log_record_bytes(h.len);
+		if (*last < at + LOG_HEADER_BYTES + h.len)
+			*last = at + LOG_HEADER_BYTES + h.len;
 	}
 	return w->s->size;
 }

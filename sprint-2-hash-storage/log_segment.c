@@ -33,8 +33,7 @@ static int spare_path(const struct log *log, uint64_t i, char *path)
 	return env_path(path, log->dir, name);
 }
 
-/* "000000000001.log" to 1; false when the name is of another kind. */
-static bool parse_name(const char *name, const char *suffix, uint64_t *number)
+bool log_parse_name(const char *name, const char *suffix, uint64_t *number)
 {
 	uint64_t v = 0;
 	int i;
@@ -64,13 +63,13 @@ static int list_name(void *arg, const char *name)
 	struct listing *l = arg;
 	uint64_t number;
 
-	if (parse_name(name, ".spare", &number)) {
+	if (log_parse_name(name, ".spare", &number)) {
 		l->log->spares++;
 		if (number >= l->log->spare_next)
 			l->log->spare_next = number + 1;
 		return 0;
 	}
-	if (!parse_name(name, ".log", &number))
+	if (!log_parse_name(name, ".log", &number))
 		return 0;
 	if (l->n == l->cap) {
 		size_t cap = l->cap ? l->cap * 2 : 64;
