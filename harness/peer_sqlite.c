@@ -15,11 +15,9 @@
 
 #ifdef HAVE_SQLITE
 
-#include "peer_common.h"
-#include "peer_flush.h"
+#include "peer_sqlite.h"
 
 #include <fcntl.h>
-#include <sqlite3.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -40,226 +38,17 @@ static const struct kv_opt sqlite_opts[] = {
 	{ 0 },
 };
 
-/* The statements of one connection, prepared when first needed. */
-enum statement {
-	GET,
-	PUT,
-	DELETE,
-	DELETE_FROM,
-	DELETE_RANGE,
-	BEGIN_READ,
-	BEGIN_WRITE,
-	COMMIT,
-	ROLLBACK,
-	PIN,
-	WALK_SEEK,
-	WALK_FIRST,
-	WALK_AFTER,
-	WALK_LAST,
-	WALK_BEFORE,
-	STATEMENTS,
-};
-
-static const char *const statement_sql[STATEMENTS] = {
-	[GET] = "SELECT value FROM kv WHERE key = ?1",
-	[PUT] = ("INSERT INTO kv VALUES (?1, ?2) "
-		 "ON CONFLICT (key) DO UPDATE SET value = excluded.value"),
-	[DELETE] = "DELETE FROM kv WHERE key = ?1",
-	[DELETE_FROM] = "DELETE FROM kv WHERE key >= ?1",
-	[DELETE_RANGE] = "DELETE FROM kv WHERE key >= ?1 AND key < ?2",
-	[BEGIN_READ] = "BEGIN",
-	[BEGIN_WRITE] = "BEGIN IMMEDIATE",
-	[COMMIT] = "COMMIT",
-	[ROLLBACK] = "ROLLBACK",
-	[PIN] = "SELECT 1 FROM kv LIMIT 1", /* a read transaction begins with its first read */
-	[WALK_SEEK] = "SELECT key, value FROM kv WHERE key >= ?1 ORDER BY key",
-	[WALK_FIRST] = "SELECT key, value FROM kv ORDER BY key",
-	[WALK_AFTER] = "SELECT key, value FROM kv WHERE key > ?1 ORDER BY key",
-	[WALK_LAST] = "SELECT key, value FROM kv ORDER BY key DESC",
-	[WALK_BEFORE] = "SELECT key, value FROM kv WHERE key < ?1 ORDER BY key DESC",
-};
-
-struct connection {
-	sqlite3 *db;
-	sqlite3_stmt *stmt[STATEMENTS]; /* NULL until first used */
-	bool walking;                   /* a cursor has the WALK_ statements */
-};
-
-struct sqlite_store {
-	struct kv kv;
-
-	/* constant after open */
-	char path[PATH_MAX], wal_path[PATH_MAX];
-	int lock_fd;
-	int db_fd, wal_fd; /* for syncs beside SQLite's own */
-	enum kv_durability hint;
-	uint64_t reader_cache_bytes, mmap_bytes;
-
-	struct peer_pool readers; /* of struct connection */
-	struct peer_flush flush;
-
-	struct port_mutex write_lock;
-	/* protected by write_lock */
-	struct connection writer;
-	int synchronous; /* the writer's PRAGMA, now: 0 off, 1 normal, 2 full */
-	bool careful;    /* off is no longer allowed: something durable is in here */
-};
-
-struct sqlite_snapshot {
-	struct sqlite_store *store;
-	struct connection *connection;
-	bool shared;            /* several threads may come: lock */
-	struct port_mutex lock; /* of the connection */
-	uint32_t refs;          /* atomic */
-};
-
-struct sqlite_cursor {
-	struct kv_cursor c;
-	struct sqlite_snapshot *snap;
-	sqlite3_stmt **walk; /* the connection's, or own */
-	sqlite3_stmt *own[STATEMENTS];
-	sqlite3_stmt *at;    /* the statement that stands on a row; NULL: outside */
-	bool backward;       /* what at walks */
-	struct kv_buf bound; /* the key that at began from */
-};
-
-static int sqlite_error(int rc)
-{
-	switch (rc & 0xff) {
-	case SQLITE_OK:
-	case SQLITE_ROW:
-	case SQLITE_DONE:
-		return 0;
-	case SQLITE_FULL:
-		return -ENOSPC;
-	case SQLITE_CORRUPT:
-	case SQLITE_NOTADB:
-		return -EBADMSG;
-	case SQLITE_BUSY:
-	case SQLITE_LOCKED:
-		return -EBUSY;
-	case SQLITE_NOMEM:
-		return -ENOMEM;
-	case SQLITE_READONLY:
-		return -EROFS;
-	case SQLITE_TOOBIG:
-		return -EINVAL;
-	case SQLITE_IOERR:
-		return rc == SQLITE_IOERR_NOMEM ? -ENOMEM : -EIO;
-	default:
-		return -EIO;
-	}
-}
-
-/* ---- connections ---- */
-
-static int statement(struct connection *c, sqlite3_stmt **slot, enum statement which)
-{
-	if (*slot)
-		return SQLITE_OK;
-	return sqlite3_prepare_v3(c->db, statement_sql[which], -1,
-				  SQLITE_PREPARE_PERSISTENT, slot, NULL);
-}
-
-/* NULL would bind SQL's NULL, and an empty key is a key. */
-static int bind(sqlite3_stmt *stmt, int i, struct kv_slice s)
-{
-	return sqlite3_bind_blob64(stmt, i, s.len ? s.data : "", s.len, SQLITE_STATIC);
-}
-
-/* Runs a statement that returns no row that anybody wants. */
-static int run(struct connection *c, enum statement which, const struct kv_slice *a,
-	       const struct kv_slice *b)
-{
-	sqlite3_stmt **slot = &c->stmt[which];
-	int rc = statement(c, slot, which);
-
-	if (rc == SQLITE_OK && a)
-		rc = bind(*slot, 1, *a);
-	if (rc == SQLITE_OK && b)
-		rc = bind(*slot, 2, *b);
-	if (rc != SQLITE_OK)
-		return rc;
-	sqlite3_step(*slot);
-	return sqlite3_reset(*slot);
-}
-
-static void connection_close(struct connection *c)
-{
-	int i;
-
-	for (i = 0; i < STATEMENTS; i++)
-		sqlite3_finalize(c->stmt[i]);
-	sqlite3_close(c->db);
-	memset(c, 0, sizeof(*c));
-}
-
-static int pragma(sqlite3 *db, const char *fmt, ...)
-{
-	char sql[128];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(sql, sizeof(sql), fmt, ap);
-	va_end(ap);
-	return sqlite3_exec(db, sql, NULL, NULL, NULL);
-}
-
-/* No mutex inside: whoever holds a connection is alone with it. */
-static int connection_open(struct sqlite_store *s, struct connection *c, int flags,
-			   uint64_t cache_bytes)
-{
-	int rc = sqlite3_open_v2(s->path, &c->db, flags | SQLITE_OPEN_NOMUTEX,
-				 "unix-excl");
-
-	if (rc == SQLITE_OK)
-		rc = pragma(c->db, "PRAGMA mmap_size = %llu",
-			    (unsigned long long)s->mmap_bytes);
-	if (rc == SQLITE_OK)
-		rc = pragma(c->db, "PRAGMA cache_size = -%llu",
-			    (unsigned long long)cache_bytes >> 10);
-	return rc;
-}
-
-static int reader_take(struct sqlite_store *s, struct connection **out)
-{
-	struct connection *c = peer_pool_take(&s->readers);
-	int rc;
-
-	if (!c) {
-		c = port_alloc(sizeof(*c));
-		if (!c)
-			return -ENOMEM;
-		memset(c, 0, sizeof(*c));
-		rc = connection_open(s, c, SQLITE_OPEN_READWRITE, s->reader_cache_bytes);
-		if (rc != SQLITE_OK) {
-			connection_close(c);
-			port_free(c);
-			return sqlite_error(rc);
-		}
-	}
-	*out = c;
-	return 0;
-}
-
-static void reader_give(struct sqlite_store *s, struct connection *c)
-{
-	if (peer_pool_give(&s->readers, c))
-		return;
-	connection_close(c);
-	port_free(c);
-}
-
 /* ---- get ---- */
 
-static int connection_get(struct connection *c, struct kv_slice key, struct kv_buf *value)
+static int connection_get(struct sqlite_connection *c, struct kv_slice key,
+			  struct kv_buf *value)
 {
 	sqlite3_stmt **slot = &c->stmt[GET];
 	int rc, error;
 
-	rc = statement(c, slot, GET);
+	rc = sqlite_statement(c, slot, GET);
 	if (rc == SQLITE_OK)
-		rc = bind(*slot, 1, key);
+		rc = sqlite_bind(*slot, 1, key);
 	if (rc != SQLITE_OK)
 		return sqlite_error(rc);
 	rc = sqlite3_step(*slot);
@@ -274,30 +63,18 @@ static int connection_get(struct connection *c, struct kv_slice key, struct kv_b
 	return error;
 }
 
-static void snapshot_lock(struct sqlite_snapshot *snap)
-{
-	if (snap->shared)
-		port_mutex_lock(&snap->lock);
-}
-
-static void snapshot_unlock(struct sqlite_snapshot *snap)
-{
-	if (snap->shared)
-		port_mutex_unlock(&snap->lock);
-}
-
 static int sqlite_get(struct kv *kv, struct kv_snapshot *at, struct kv_slice key,
 		      struct kv_buf *value)
 {
 	struct sqlite_store *s = container_of(kv, struct sqlite_store, kv);
 	struct sqlite_snapshot *snap = (struct sqlite_snapshot *)at;
-	struct connection *c;
+	struct sqlite_connection *c;
 	int error;
 
 	if (snap) {
-		snapshot_lock(snap);
+		sqlite_snapshot_lock(snap);
 		error = connection_get(snap->connection, key, value);
-		snapshot_unlock(snap);
+		sqlite_snapshot_unlock(snap);
 		return error;
 	}
 	if (!pthread_mutex_trylock(&s->write_lock.m)) {
@@ -305,11 +82,11 @@ static int sqlite_get(struct kv *kv, struct kv_snapshot *at, struct kv_slice key
 		port_mutex_unlock(&s->write_lock);
 		return error;
 	}
-	error = reader_take(s, &c);
+	error = sqlite_reader_take(s, &c);
 	if (error)
 		return error;
 	error = connection_get(c, key, value);
-	reader_give(s, c);
+	sqlite_reader_give(s, c);
 	return error;
 }
 
@@ -353,30 +130,30 @@ static int set_level(struct sqlite_store *s, enum kv_durability how)
 		want = 0;
 	if (want == s->synchronous)
 		return 0;
-	rc = pragma(s->writer.db, "PRAGMA synchronous = %d", want);
+	rc = sqlite_pragma(s->writer.db, "PRAGMA synchronous = %d", want);
 	if (rc == SQLITE_OK)
 		s->synchronous = want;
 	return sqlite_error(rc);
 }
 
-static int run_op(struct connection *c, const struct kv_op *op)
+static int run_op(struct sqlite_connection *c, const struct kv_op *op)
 {
 	switch (op->type) {
 	case KV_PUT:
-		return run(c, PUT, &op->key, &op->value);
+		return sqlite_run(c, PUT, &op->key, &op->value);
 	case KV_DELETE:
-		return run(c, DELETE, &op->key, NULL);
+		return sqlite_run(c, DELETE, &op->key, NULL);
 	case KV_DELETE_RANGE:
 		if (!op->value.data)
-			return run(c, DELETE_FROM, &op->key, NULL);
-		return run(c, DELETE_RANGE, &op->key, &op->value);
+			return sqlite_run(c, DELETE_FROM, &op->key, NULL);
+		return sqlite_run(c, DELETE_RANGE, &op->key, &op->value);
 	}
 	return SQLITE_MISUSE;
 }
 
-static int run_batch(struct connection *c, const struct kv_op *op, size_t n)
+static int run_batch(struct sqlite_connection *c, const struct kv_op *op, size_t n)
 {
-	int rc = run(c, BEGIN_WRITE, NULL, NULL);
+	int rc = sqlite_run(c, BEGIN_WRITE, NULL, NULL);
 	size_t i;
 
 	if (rc != SQLITE_OK)
@@ -384,10 +161,10 @@ static int run_batch(struct connection *c, const struct kv_op *op, size_t n)
 	for (i = 0; i < n && rc == SQLITE_OK; i++)
 		rc = run_op(c, &op[i]);
 	if (rc == SQLITE_OK)
-		rc = run(c, COMMIT, NULL, NULL);
+		rc = sqlite_run(c, COMMIT, NULL, NULL);
 	/* Some errors roll back by themselves. */
 	if (rc != SQLITE_OK && !sqlite3_get_autocommit(c->db))
-		run(c, ROLLBACK, NULL, NULL);
+		sqlite_run(c, ROLLBACK, NULL, NULL);
 	return rc;
 }
 
@@ -411,196 +188,6 @@ static int sqlite_write(struct kv *kv, const struct kv_op *op, size_t n,
 	if (!error && how == KV_GROUP)
 		error = peer_flush_wrote(&s->flush);
 	return error;
-}
-
-/* ---- snapshots and cursors ---- */
-
-static int snapshot_new(struct sqlite_store *s, bool shared, struct sqlite_snapshot **out)
-{
-	struct sqlite_snapshot *snap = port_alloc(sizeof(*snap));
-	int error, rc;
-
-	if (!snap)
-		return -ENOMEM;
-	error = reader_take(s, &snap->connection);
-	if (error)
-		goto out_free;
-	rc = run(snap->connection, BEGIN_READ, NULL, NULL);
-	if (rc == SQLITE_OK)
-		rc = run(snap->connection, PIN, NULL, NULL);
-	if (rc != SQLITE_OK) {
-		error = sqlite_error(rc);
-		if (!sqlite3_get_autocommit(snap->connection->db))
-			run(snap->connection, ROLLBACK, NULL, NULL);
-		goto out_reader;
-	}
-	snap->store = s;
-	snap->shared = shared;
-	snap->refs = 1;
-	port_mutex_init(&snap->lock);
-	*out = snap;
-	return 0;
-out_reader:
-	reader_give(s, snap->connection);
-out_free:
-	port_free(snap);
-	return error;
-}
-
-static void snapshot_unref(struct sqlite_snapshot *snap)
-{
-	if (port_fetch_add(&snap->refs, -1u) != 1)
-		return;
-	run(snap->connection, COMMIT, NULL, NULL);
-	reader_give(snap->store, snap->connection);
-	port_mutex_destroy(&snap->lock);
-	port_free(snap);
-}
-
-static int sqlite_snapshot(struct kv *kv, struct kv_snapshot **out)
-{
-	return snapshot_new(container_of(kv, struct sqlite_store, kv), true,
-			    (struct sqlite_snapshot **)out);
-}
-
-static void sqlite_release(struct kv *kv, struct kv_snapshot *snap)
-{
-	(void)kv;
-	snapshot_unref((struct sqlite_snapshot *)snap);
-}
-
-/* Leads outside; with the snapshot locked. */
-static void cursor_leave(struct sqlite_cursor *cur)
-{
-	if (cur->at)
-		sqlite3_reset(cur->at);
-	cur->at = NULL;
-}
-
-/* Steps cur->at to its next row. */
-static int cursor_step(struct sqlite_cursor *cur)
-{
-	int rc = sqlite3_step(cur->at);
-	const void *key, *value;
-
-	if (rc != SQLITE_ROW) {
-		cursor_leave(cur);
-		return rc == SQLITE_DONE ? -ENOENT : sqlite_error(rc);
-	}
-	key = sqlite3_column_blob(cur->at, 0);
-	cur->c.key = kv_slice(key, (size_t)sqlite3_column_bytes(cur->at, 0));
-	value = sqlite3_column_blob(cur->at, 1);
-	cur->c.value = kv_slice(value, (size_t)sqlite3_column_bytes(cur->at, 1));
-	return 0;
-}
-
-/* Begins to walk by a statement, from key (borrowed, perhaps from the row stood on). */
-static int cursor_start(struct sqlite_cursor *cur, enum statement which,
-			const struct kv_slice *key)
-{
-	int error = key ? kv_buf_set(&cur->bound, key->data, key->len) : 0;
-	int rc;
-
-	cursor_leave(cur);
-	if (error)
-		return error;
-	rc = statement(cur->snap->connection, &cur->walk[which], which);
-	if (rc == SQLITE_OK && key)
-		rc = bind(cur->walk[which], 1, kv_slice(cur->bound.data, cur->bound.len));
-	if (rc != SQLITE_OK)
-		return sqlite_error(rc);
-	cur->at = cur->walk[which];
-	cur->backward = which == WALK_LAST || which == WALK_BEFORE;
-	return cursor_step(cur);
-}
-
-static int sqlite_seek(struct kv_cursor *c, struct kv_slice key)
-{
-	struct sqlite_cursor *cur = container_of(c, struct sqlite_cursor, c);
-	int error;
-
-	snapshot_lock(cur->snap);
-	error = cursor_start(cur, WALK_SEEK, &key);
-	snapshot_unlock(cur->snap);
-	return error;
-}
-
-static int cursor_move(struct sqlite_cursor *cur, bool backward)
-{
-	struct kv_slice key = cur->c.key;
-	int error;
-
-	snapshot_lock(cur->snap);
-	if (!cur->at)
-		error = cursor_start(cur, backward ? WALK_LAST : WALK_FIRST, NULL);
-	else if (cur->backward == backward)
-		error = cursor_step(cur);
-	else
-		error = cursor_start(cur, backward ? WALK_BEFORE : WALK_AFTER, &key);
-	snapshot_unlock(cur->snap);
-	return error;
-}
-
-static int sqlite_next(struct kv_cursor *c)
-{
-	return cursor_move(container_of(c, struct sqlite_cursor, c), false);
-}
-
-static int sqlite_prev(struct kv_cursor *c)
-{
-	return cursor_move(container_of(c, struct sqlite_cursor, c), true);
-}
-
-static void sqlite_cursor_close(struct kv_cursor *c)
-{
-	struct sqlite_cursor *cur = container_of(c, struct sqlite_cursor, c);
-	int i;
-
-	snapshot_lock(cur->snap);
-	cursor_leave(cur);
-	if (cur->walk != cur->own)
-		cur->snap->connection->walking = false;
-	for (i = 0; i < STATEMENTS; i++)
-		sqlite3_finalize(cur->own[i]);
-	snapshot_unlock(cur->snap);
-	snapshot_unref(cur->snap);
-	kv_buf_free(&cur->bound);
-	port_free(cur);
-}
-
-static const struct kv_cursor_ops sqlite_cursor_ops = {
-	.seek = sqlite_seek,
-	.next = sqlite_next,
-	.prev = sqlite_prev,
-	.close = sqlite_cursor_close,
-};
-
-static int sqlite_cursor(struct kv *kv, struct kv_snapshot *at, struct kv_cursor **out)
-{
-	struct sqlite_store *s = container_of(kv, struct sqlite_store, kv);
-	struct sqlite_snapshot *snap = (struct sqlite_snapshot *)at;
-	struct sqlite_cursor *cur = port_alloc(sizeof(*cur));
-	int error = 0;
-
-	if (!cur)
-		return -ENOMEM;
-	if (snap)
-		port_fetch_add(&snap->refs, 1);
-	else
-		error = snapshot_new(s, false, &snap);
-	if (error) {
-		port_free(cur);
-		return error;
-	}
-	memset(cur, 0, sizeof(*cur));
-	cur->c.ops = &sqlite_cursor_ops;
-	cur->snap = snap;
-	snapshot_lock(snap);
-	cur->walk = snap->connection->walking ? cur->own : snap->connection->stmt;
-	snap->connection->walking = true;
-	snapshot_unlock(snap);
-	*out = &cur->c;
-	return 0;
 }
 
 /* ---- upkeep ---- */
@@ -628,7 +215,7 @@ static int sqlite_compact(struct kv *kv)
 static int sqlite_backup(struct kv *kv, const char *dir)
 {
 	struct sqlite_store *s = container_of(kv, struct sqlite_store, kv);
-	struct connection *from;
+	struct sqlite_connection *from;
 	char path[PATH_MAX];
 	sqlite3_backup *backup;
 	sqlite3 *to = NULL;
@@ -639,7 +226,7 @@ static int sqlite_backup(struct kv *kv, const char *dir)
 		return error;
 	if (mkdir(dir, 0777))
 		return -errno;
-	error = reader_take(s, &from);
+	error = sqlite_reader_take(s, &from);
 	if (error)
 		return error;
 	rc = sqlite3_open_v2(path, &to, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
@@ -656,7 +243,7 @@ static int sqlite_backup(struct kv *kv, const char *dir)
 	error = sqlite_error(rc);
 	if (sqlite3_close(to) != SQLITE_OK && !error)
 		error = -EIO;
-	reader_give(s, from);
+	sqlite_reader_give(s, from);
 	if (!error)
 		error = peer_sync_path(path);
 	return error ? error : peer_sync_path(dir);
@@ -678,15 +265,15 @@ static int sqlite_verify(struct kv *kv, struct kv_msg *why)
 {
 	struct sqlite_store *s = container_of(kv, struct sqlite_store, kv);
 	struct kv_msg ignored;
-	struct connection *c;
+	struct sqlite_connection *c;
 	int rc, error;
 
-	error = reader_take(s, &c);
+	error = sqlite_reader_take(s, &c);
 	if (error)
 		return kv_fail(why, error, "no connection to check by");
 	rc = sqlite3_exec(c->db, "PRAGMA integrity_check(1)", verify_row,
 			  why ? why : &ignored, NULL);
-	reader_give(s, c);
+	sqlite_reader_give(s, c);
 	return rc == SQLITE_ABORT ? -EBADMSG : sqlite_error(rc);
 }
 
@@ -738,18 +325,18 @@ static void sqlite_stats(struct kv *kv, kv_stat_fn *emit, void *arg)
 static int sqlite_close(struct kv *kv)
 {
 	struct sqlite_store *s = container_of(kv, struct sqlite_store, kv);
-	struct connection *c;
+	struct sqlite_connection *c;
 	int rc, error;
 
 	peer_flush_stop(&s->flush);
 	error = peer_flush_now(&s->flush);
 	while ((c = peer_pool_take(&s->readers))) {
-		connection_close(c);
+		sqlite_connection_close(c);
 		port_free(c);
 	}
 	/* The last connection to close checkpoints and removes the log: with syncs. */
-	rc = pragma(s->writer.db, "PRAGMA synchronous = 2");
-	connection_close(&s->writer);
+	rc = sqlite_pragma(s->writer.db, "PRAGMA synchronous = 2");
+	sqlite_connection_close(&s->writer);
 	if (!error)
 		error = sqlite_error(rc);
 	/* Only now: closing a descriptor of a file drops this process's locks on it. */
@@ -763,26 +350,27 @@ static int sqlite_close(struct kv *kv)
 
 static int writer_open(struct sqlite_store *s, const uint64_t *opt)
 {
-	struct connection *c = &s->writer;
+	struct sqlite_connection *c = &s->writer;
 	unsigned int page_bytes = 4096u << opt[OPT_PAGE_BYTES];
-	int rc = connection_open(s, c, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
-				 opt[PEER_MEMORY_BYTES] / 2);
+	int rc = sqlite_connection_open(s, c, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
+					opt[PEER_MEMORY_BYTES] / 2);
 
 	if (rc == SQLITE_OK)
-		rc = pragma(c->db, "PRAGMA page_size = %u", page_bytes);
+		rc = sqlite_pragma(c->db, "PRAGMA page_size = %u", page_bytes);
 	if (rc == SQLITE_OK)
-		rc = pragma(c->db, "PRAGMA journal_mode = WAL");
+		rc = sqlite_pragma(c->db, "PRAGMA journal_mode = WAL");
 	if (rc == SQLITE_OK)
-		rc = pragma(c->db, "PRAGMA wal_autocheckpoint = %llu",
-			    (unsigned long long)(opt[OPT_WAL_BYTES] / page_bytes));
+		rc = sqlite_pragma(c->db, "PRAGMA wal_autocheckpoint = %llu",
+				   (unsigned long long)(opt[OPT_WAL_BYTES] / page_bytes));
 	if (rc == SQLITE_OK)
-		rc = pragma(c->db, "PRAGMA synchronous = %d", s->synchronous);
+		rc = sqlite_pragma(c->db, "PRAGMA synchronous = %d", s->synchronous);
 	if (rc == SQLITE_OK)
-		rc = pragma(c->db,
-			    "CREATE TABLE IF NOT EXISTS kv("
-			    "key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID");
+		rc = sqlite_pragma(
+			c->db,
+			"CREATE TABLE IF NOT EXISTS kv("
+			"key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID");
 	if (rc == SQLITE_OK) /* reads the log in, so that its file is there from now on */
-		rc = run(c, PIN, NULL, NULL);
+		rc = sqlite_run(c, PIN, NULL, NULL);
 	return rc;
 }
 
@@ -843,7 +431,7 @@ static int sqlite_open(struct env *env, const char *dir, const uint64_t *opt,
 	*out = &s->kv;
 	return 0;
 out_writer:
-	connection_close(&s->writer);
+	sqlite_connection_close(&s->writer);
 	close(s->db_fd);
 out_lock:
 	peer_dir_close(s->lock_fd);

@@ -12,17 +12,13 @@
 
 #ifdef HAVE_WIREDTIGER
 
-#include "peer_common.h"
-#include "peer_flush.h"
+#include "peer_wiredtiger.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
-#include <wiredtiger.h>
 
 enum { OPT_COMPRESSION = PEER_OPTIONS, OPT_LEAF_BYTES, OPT_CHECKPOINT_BYTES };
 enum { SESSIONS_MAX = 1000 };
-
-#define WT_URI "table:kv"
 
 static const struct kv_opt wiredtiger_opts[] = {
 	PEER_OPTION_LIST,
@@ -34,44 +30,7 @@ static const struct kv_opt wiredtiger_opts[] = {
 	{ 0 },
 };
 
-struct handle {
-	WT_SESSION *session;
-	WT_CURSOR *cursor; /* at rest (reset) while in the pool */
-};
-
-struct wiredtiger_store {
-	struct kv kv;
-
-	/* constant after open */
-	int lock_fd;
-	char dir[PATH_MAX];
-	WT_CONNECTION *connection;
-	bool commit_syncs; /* opened for level sync: every plain commit is synced */
-
-	struct peer_pool handles; /* of struct handle */
-	struct peer_flush flush;
-
-	WT_EVENT_HANDLER events;
-	struct port_mutex said_lock;
-	struct kv_msg said; /* the first complaint; protected by said_lock */
-};
-
-struct wiredtiger_snap {
-	struct wiredtiger_store *store;
-	struct handle *handle;
-	bool shared;            /* several threads may come: lock */
-	struct port_mutex lock; /* of the session */
-	uint32_t refs;          /* atomic */
-};
-
-struct wiredtiger_cursor {
-	struct kv_cursor c;
-	struct wiredtiger_snap *snap;
-	WT_CURSOR *wt;
-	bool own; /* wt is this cursor's, not its handle's */
-};
-
-static int wiredtiger_error(int rc)
+int wiredtiger_error(int rc)
 {
 	switch (rc) {
 	case 0:
@@ -91,11 +50,6 @@ static int wiredtiger_error(int rc)
 	default:
 		return rc > 0 ? -rc : -EIO;
 	}
-}
-
-static WT_ITEM to_item(struct kv_slice s)
-{
-	return (WT_ITEM){ .data = s.len ? s.data : "", .size = s.len };
 }
 
 /* WiredTiger would print: keep its sentence for whoever asks. */
@@ -121,9 +75,9 @@ static int on_message(WT_EVENT_HANDLER *events, WT_SESSION *session, const char 
 
 /* ---- sessions ---- */
 
-static int handle_take(struct wiredtiger_store *s, struct handle **out)
+int wiredtiger_take(struct wiredtiger_store *s, struct wiredtiger_handle **out)
 {
-	struct handle *h = peer_pool_take(&s->handles);
+	struct wiredtiger_handle *h = peer_pool_take(&s->handles);
 	int rc;
 
 	if (!h) {
@@ -146,7 +100,7 @@ static int handle_take(struct wiredtiger_store *s, struct handle **out)
 	return 0;
 }
 
-static void handle_give(struct wiredtiger_store *s, struct handle *h)
+void wiredtiger_give(struct wiredtiger_store *s, struct wiredtiger_handle *h)
 {
 	if (peer_pool_give(&s->handles, h))
 		return;
@@ -158,7 +112,7 @@ static void handle_give(struct wiredtiger_store *s, struct handle *h)
 
 static int cursor_get(WT_CURSOR *c, struct kv_slice key, struct kv_buf *value)
 {
-	WT_ITEM item = to_item(key);
+	WT_ITEM item = wiredtiger_item(key);
 	int rc, error;
 
 	c->set_key(c, &item);
@@ -170,37 +124,25 @@ static int cursor_get(WT_CURSOR *c, struct kv_slice key, struct kv_buf *value)
 	return error;
 }
 
-static void snap_lock(struct wiredtiger_snap *snap)
-{
-	if (snap->shared)
-		port_mutex_lock(&snap->lock);
-}
-
-static void snap_unlock(struct wiredtiger_snap *snap)
-{
-	if (snap->shared)
-		port_mutex_unlock(&snap->lock);
-}
-
 static int wiredtiger_get(struct kv *kv, struct kv_snapshot *at, struct kv_slice key,
 			  struct kv_buf *value)
 {
 	struct wiredtiger_store *s = container_of(kv, struct wiredtiger_store, kv);
 	struct wiredtiger_snap *snap = (struct wiredtiger_snap *)at;
-	struct handle *h;
+	struct wiredtiger_handle *h;
 	int error;
 
 	if (snap) {
-		snap_lock(snap);
+		wiredtiger_snap_lock(snap);
 		error = cursor_get(snap->handle->cursor, key, value);
-		snap_unlock(snap);
+		wiredtiger_snap_unlock(snap);
 		return error;
 	}
-	error = handle_take(s, &h);
+	error = wiredtiger_take(s, &h);
 	if (error)
 		return error;
 	error = cursor_get(h->cursor, key, value);
-	handle_give(s, h);
+	wiredtiger_give(s, h);
 	return error;
 }
 
@@ -208,7 +150,7 @@ static int wiredtiger_get(struct kv *kv, struct kv_snapshot *at, struct kv_slice
 
 static int run_op(WT_CURSOR *c, const struct kv_op *op)
 {
-	WT_ITEM key = to_item(op->key), value = to_item(op->value);
+	WT_ITEM key = wiredtiger_item(op->key), value = wiredtiger_item(op->value);
 	int rc;
 
 	c->set_key(c, &key);
@@ -221,7 +163,7 @@ static int run_op(WT_CURSOR *c, const struct kv_op *op)
 	return rc == WT_NOTFOUND ? 0 : rc;
 }
 
-static int run_batch(struct handle *h, const struct kv_op *op, size_t n)
+static int run_batch(struct wiredtiger_handle *h, const struct kv_op *op, size_t n)
 {
 	int rc = h->session->begin_transaction(h->session, "isolation=snapshot");
 	size_t i;
@@ -241,10 +183,10 @@ static int wiredtiger_write(struct kv *kv, const struct kv_op *op, size_t n,
 {
 	struct wiredtiger_store *s = container_of(kv, struct wiredtiger_store, kv);
 	int rc, error = peer_flush_error(&s->flush);
-	struct handle *h;
+	struct wiredtiger_handle *h;
 
 	if (!error)
-		error = handle_take(s, &h);
+		error = wiredtiger_take(s, &h);
 	if (error)
 		return error;
 	/* A conflict with another thread's write is no error of the caller's: try again. */
@@ -257,196 +199,10 @@ static int wiredtiger_write(struct kv *kv, const struct kv_op *op, size_t n,
 		if (rc)
 			peer_flush_failed(&s->flush, rc);
 	}
-	handle_give(s, h);
+	wiredtiger_give(s, h);
 	if (rc)
 		return wiredtiger_error(rc);
 	return how == KV_GROUP && !s->commit_syncs ? peer_flush_wrote(&s->flush) : 0;
-}
-
-/* ---- snapshots and cursors ---- */
-
-static int snap_new(struct wiredtiger_store *s, bool shared, struct wiredtiger_snap **out)
-{
-	struct wiredtiger_snap *snap = port_alloc(sizeof(*snap));
-	struct handle *h;
-	int error, rc;
-
-	if (!snap)
-		return -ENOMEM;
-	error = handle_take(s, &h);
-	if (error)
-		goto out_free;
-	rc = h->session->begin_transaction(h->session, "isolation=snapshot");
-	if (rc) {
-		error = wiredtiger_error(rc);
-		goto out_handle;
-	}
-	snap->store = s;
-	snap->handle = h;
-	snap->shared = shared;
-	snap->refs = 1;
-	port_mutex_init(&snap->lock);
-	*out = snap;
-	return 0;
-out_handle:
-	handle_give(s, h);
-out_free:
-	port_free(snap);
-	return error;
-}
-
-static void snap_unref(struct wiredtiger_snap *snap)
-{
-	WT_SESSION *session = snap->handle->session;
-
-	if (port_fetch_add(&snap->refs, -1u) != 1)
-		return;
-	snap->handle->cursor->reset(snap->handle->cursor);
-	session->rollback_transaction(session, NULL);
-	handle_give(snap->store, snap->handle);
-	port_mutex_destroy(&snap->lock);
-	port_free(snap);
-}
-
-static int wiredtiger_snapshot(struct kv *kv, struct kv_snapshot **out)
-{
-	return snap_new(container_of(kv, struct wiredtiger_store, kv), true,
-			(struct wiredtiger_snap **)out);
-}
-
-static void wiredtiger_release(struct kv *kv, struct kv_snapshot *snap)
-{
-	(void)kv;
-	snap_unref((struct wiredtiger_snap *)snap);
-}
-
-/* With the snapshot locked, after a move that returned rc. WiredTiger's cursor loses its
- * place by any failure, and starts from an end afterwards: outside, as kv.h has it. */
-static int cursor_pair(struct wiredtiger_cursor *cur, int rc)
-{
-	WT_ITEM key, value;
-
-	if (!rc)
-		rc = cur->wt->get_key(cur->wt, &key);
-	if (!rc)
-		rc = cur->wt->get_value(cur->wt, &value);
-	if (rc) {
-		cur->wt->reset(cur->wt);
-		return wiredtiger_error(rc);
-	}
-	cur->c.key = kv_slice(key.data, key.size);
-	cur->c.value = kv_slice(value.data, value.size);
-	return 0;
-}
-
-/* WiredTiger knows no empty key, so the first pair is the first >= "". */
-static int cursor_search(WT_CURSOR *c, struct kv_slice key)
-{
-	WT_ITEM item = to_item(key);
-	int rc, exact;
-
-	if (!key.len) {
-		rc = c->reset(c);
-		return rc ? rc : c->next(c);
-	}
-	c->set_key(c, &item);
-	rc = c->search_near(c, &exact);
-	return rc || exact >= 0 ? rc : c->next(c);
-}
-
-static int wiredtiger_seek(struct kv_cursor *c, struct kv_slice key)
-{
-	struct wiredtiger_cursor *cur = container_of(c, struct wiredtiger_cursor, c);
-	int rc, error;
-
-	snap_lock(cur->snap);
-	rc = cursor_search(cur->wt, key);
-	error = cursor_pair(cur, rc);
-	snap_unlock(cur->snap);
-	return error;
-}
-
-static int wiredtiger_next(struct kv_cursor *c)
-{
-	struct wiredtiger_cursor *cur = container_of(c, struct wiredtiger_cursor, c);
-	int error;
-
-	snap_lock(cur->snap);
-	error = cursor_pair(cur, cur->wt->next(cur->wt));
-	snap_unlock(cur->snap);
-	return error;
-}
-
-static int wiredtiger_prev(struct kv_cursor *c)
-{
-	struct wiredtiger_cursor *cur = container_of(c, struct wiredtiger_cursor, c);
-	int error;
-
-	snap_lock(cur->snap);
-	error = cursor_pair(cur, cur->wt->prev(cur->wt));
-	snap_unlock(cur->snap);
-	return error;
-}
-
-static void wiredtiger_cursor_close(struct kv_cursor *c)
-{
-	struct wiredtiger_cursor *cur = container_of(c, struct wiredtiger_cursor, c);
-
-	snap_lock(cur->snap);
-	if (cur->own)
-		cur->wt->close(cur->wt);
-	snap_unlock(cur->snap);
-	snap_unref(cur->snap);
-	port_free(cur);
-}
-
-static const struct kv_cursor_ops wiredtiger_cursor_ops = {
-	.seek = wiredtiger_seek,
-	.next = wiredtiger_next,
-	.prev = wiredtiger_prev,
-	.close = wiredtiger_cursor_close,
-};
-
-static int wiredtiger_cursor(struct kv *kv, struct kv_snapshot *at,
-			     struct kv_cursor **out)
-{
-	struct wiredtiger_store *s = container_of(kv, struct wiredtiger_store, kv);
-	struct wiredtiger_snap *snap = (struct wiredtiger_snap *)at;
-	struct wiredtiger_cursor *cur = port_alloc(sizeof(*cur));
-	int error = 0, rc;
-
-	if (!cur)
-		return -ENOMEM;
-	memset(cur, 0, sizeof(*cur));
-	cur->c.ops = &wiredtiger_cursor_ops;
-	if (snap)
-		port_fetch_add(&snap->refs, 1);
-	else
-		error = snap_new(s, false, &snap);
-	if (error)
-		goto out_free;
-	cur->snap = snap;
-	/* A private snapshot's handle lends its cursor; a shared one serves gets by its. */
-	cur->own = snap->shared;
-	cur->wt = snap->handle->cursor;
-	if (cur->own) {
-		WT_SESSION *session = snap->handle->session;
-
-		snap_lock(snap);
-		rc = session->open_cursor(session, WT_URI, NULL, NULL, &cur->wt);
-		snap_unlock(snap);
-		if (rc) {
-			error = wiredtiger_error(rc);
-			goto out_snap;
-		}
-	}
-	*out = &cur->c;
-	return 0;
-out_snap:
-	snap_unref(snap);
-out_free:
-	port_free(cur);
-	return error;
 }
 
 /* ---- upkeep ---- */
@@ -454,13 +210,13 @@ out_free:
 static int wiredtiger_sync_now(void *arg)
 {
 	struct wiredtiger_store *s = arg;
-	struct handle *h;
-	int error = handle_take(s, &h);
+	struct wiredtiger_handle *h;
+	int error = wiredtiger_take(s, &h);
 
 	if (error)
 		return error;
 	error = wiredtiger_error(h->session->log_flush(h->session, "sync=on"));
-	handle_give(s, h);
+	wiredtiger_give(s, h);
 	return error;
 }
 
@@ -548,10 +304,10 @@ static void wiredtiger_stats(struct kv *kv, kv_stat_fn *emit, void *arg)
 	};
 	struct wiredtiger_store *s = container_of(kv, struct wiredtiger_store, kv);
 	WT_CURSOR *c = NULL;
-	struct handle *h;
+	struct wiredtiger_handle *h;
 	size_t i;
 
-	if (handle_take(s, &h))
+	if (wiredtiger_take(s, &h))
 		return;
 	if (!h->session->open_cursor(h->session, "statistics:", NULL, NULL, &c)) {
 		for (i = 0; i < sizeof(stat) / sizeof(*stat); i++) {
@@ -564,7 +320,7 @@ static void wiredtiger_stats(struct kv *kv, kv_stat_fn *emit, void *arg)
 		}
 		c->close(c);
 	}
-	handle_give(s, h);
+	wiredtiger_give(s, h);
 	emit(arg, "group_syncs", port_load_relaxed(&s->flush.syncs));
 }
 
@@ -573,7 +329,7 @@ static void wiredtiger_stats(struct kv *kv, kv_stat_fn *emit, void *arg)
 static int wiredtiger_close(struct kv *kv)
 {
 	struct wiredtiger_store *s = container_of(kv, struct wiredtiger_store, kv);
-	struct handle *h;
+	struct wiredtiger_handle *h;
 	int rc, error;
 
 	peer_flush_stop(&s->flush);
