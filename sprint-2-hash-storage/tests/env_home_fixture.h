@@ -102,6 +102,52 @@ static inline struct file *home_file(const struct home *h, const char *name,
 
 enum { HOME_RW = ENV_READ | ENV_WRITE, HOME_NEW = HOME_RW | ENV_CREATE };
 
+/* ---- bytes that tell where they belong ---- */
+
+static inline uint8_t byte_of(uint64_t seed, uint64_t offset)
+{
+	uint64_t v = (offset + 1) * 0x9e3779b97f4a7c15u + seed * 0xbf58476d1ce4e5b9u;
+
+	return (uint8_t)(v >> 56 ^ v >> 31);
+}
+
+static inline void fill(uint8_t *p, size_t len, uint64_t seed, uint64_t offset)
+{
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		p[i] = byte_of(seed, offset + i);
+}
+
+static inline bool is_filled(const uint8_t *p, size_t len, uint64_t seed, uint64_t offset)
+{
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		if (p[i] != byte_of(seed, offset + i))
+			return false;
+	return true;
+}
+
+static inline void write_filled(struct file *f, uint64_t offset, size_t len,
+				uint64_t seed)
+{
+	uint8_t *p = port_alloc(len);
+
+	assert_non_null(p);
+	fill(p, len, seed, offset);
+	assert_int_equal(file_write(f, offset, p, len), 0);
+	port_free(p);
+}
+
+static inline uint64_t size_of(struct file *f)
+{
+	uint64_t size = UINT64_MAX;
+
+	assert_int_equal(f->ops->size(f, &size), 0);
+	return size;
+}
+
 /* ---- running ---- */
 
 struct home_test {
@@ -109,6 +155,16 @@ struct home_test {
 	CMUnitTestFunction run;
 	unsigned int homes; /* mask of 1 << enum home_kind */
 };
+
+/* In which homes. */
+enum {
+	EVERY = 1 << HOME_POSIX | 1 << HOME_URING | 1 << HOME_SIM,
+	KERNEL = 1 << HOME_POSIX | 1 << HOME_URING,
+};
+
+/* clang-format off */
+#define TEST(name, homes) { #name, name, homes }
+/* clang-format on */
 
 enum { HOME_TESTS_MAX = 128 };
 

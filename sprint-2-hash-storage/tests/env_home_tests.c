@@ -1,55 +1,13 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0 */
 /*
- * env_home_tests.c - what env.h promises, asked of each of its homes.
+ * env_home_tests.c - what env.h promises of a file's bytes, asked of each of its homes.
  *
  * What a crash may take is env_sim_tests.c's; here is what the running process may count on.
+ * Names, locks, tasks and the clock are env_home_world_tests.c's.
  */
 #include "env_home_fixture.h"
 
 enum { PAGE = 4096, MANY = 200, TASKS = 20 };
-
-static uint8_t byte_of(uint64_t seed, uint64_t offset)
-{
-	uint64_t v = (offset + 1) * 0x9e3779b97f4a7c15u + seed * 0xbf58476d1ce4e5b9u;
-
-	return (uint8_t)(v >> 56 ^ v >> 31);
-}
-
-static void fill(uint8_t *p, size_t len, uint64_t seed, uint64_t offset)
-{
-	size_t i;
-
-	for (i = 0; i < len; i++)
-		p[i] = byte_of(seed, offset + i);
-}
-
-static bool is_filled(const uint8_t *p, size_t len, uint64_t seed, uint64_t offset)
-{
-	size_t i;
-
-	for (i = 0; i < len; i++)
-		if (p[i] != byte_of(seed, offset + i))
-			return false;
-	return true;
-}
-
-static void write_filled(struct file *f, uint64_t offset, size_t len, uint64_t seed)
-{
-	uint8_t *p = port_alloc(len);
-
-	assert_non_null(p);
-	fill(p, len, seed, offset);
-	assert_int_equal(file_write(f, offset, p, len), 0);
-	port_free(p);
-}
-
-static uint64_t size_of(struct file *f)
-{
-	uint64_t size = UINT64_MAX;
-
-	assert_int_equal(f->ops->size(f, &size), 0);
-	return size;
-}
 
 /* ---- bytes ---- */
 
@@ -254,46 +212,67 @@ static void test_map_and_file_are_the_same_bytes(void **state)
 
 /* ---- many reads ---- */
 
-static void test_many_reads_each_with_its_own_answer(void **state)
+enum { LONG_BYTES = 100 * PAGE + 10, SHORT_BYTES = 3 * PAGE };
+
+/* The ith of many: of the long file, the short one, or one that is not open for reading. */
+static struct file_read nth_of_many(struct file *const file[3], size_t i, uint8_t *p)
 {
-	struct home *h = home_of(state);
-	struct file *f = home_file(h, "a", HOME_NEW), *closed, *g;
-	uint8_t *p = port_alloc(MANY * PAGE);
-	static struct file_read read[MANY];
+	return (struct file_read){ file[i % 10 == 9 ? 2 : i % 3 ? 0 : 1],
+				   i * 700,
+				   p + i * PAGE,
+				   i * 37 % PAGE,
+				   77,
+				   77 };
+}
+
+static void check_many(struct file *const file[3], const struct file_read *read)
+{
 	size_t i;
 
-	assert_non_null(p);
-	write_filled(f, 0, 100 * PAGE + 10, 1);
-	g = home_file(h, "b", HOME_NEW);
-	write_filled(g, 0, 3 * PAGE, 2);
-	closed = home_file(h, "c", ENV_WRITE | ENV_CREATE);
-	memset(p, 0xee, MANY * PAGE);
-	for (i = 0; i < MANY; i++)
-		read[i] = (struct file_read){ i % 10 == 9 ? closed : i % 3 ? f : g,
-					      i * 700,
-					      p + i * PAGE,
-					      i * 37 % PAGE,
-					      77,
-					      77 };
-	h->env->ops->read_many(h->env, read, MANY);
 	for (i = 0; i < MANY; i++) {
-		uint64_t size = read[i].file == f ? 100 * PAGE + 10 : 3 * PAGE;
-		uint64_t left = size > i * 700 ? size - i * 700 : 0;
-		size_t want = i * 37 % PAGE < left ? i * 37 % PAGE : (size_t)left;
+		const struct file_read *r = &read[i];
+		uint64_t size = r->file == file[0] ? LONG_BYTES : SHORT_BYTES;
+		uint64_t left = size > r->offset ? size - r->offset : 0;
+		uint8_t *p = r->data;
 
-		if (read[i].file == closed && read[i].len) {
-			assert_int_equal(read[i].error, -EBADF);
+		if (r->file == file[2] && r->len) {
+			assert_int_equal(r->error, -EBADF);
 			continue;
 		}
-		assert_int_equal(read[i].error, 0);
-		assert_int_equal(read[i].got, read[i].file == closed ? 0 : want);
-		assert_true(is_filled(p + i * PAGE, read[i].got,
-				      read[i].file == f ? 1 : 2, i * 700));
-		assert_int_equal(p[i * PAGE + read[i].got], 0xee);
+		assert_int_equal(r->error, 0);
+		assert_int_equal(r->got, r->file == file[2] ? 0
+					 : r->len < left    ? r->len
+							    : left);
+		assert_true(is_filled(p, r->got, r->file == file[0] ? 1 : 2, r->offset));
+		assert_int_equal(p[r->got], 0xee);
 	}
-	file_close(closed);
-	file_close(g);
-	file_close(f);
+}
+
+static void test_many_reads_each_with_its_own_answer(void **state)
+{
+	static struct file_read read[MANY];
+	struct home *h = home_of(state);
+	struct file *file[3] = { home_file(h, "a", HOME_NEW), home_file(h, "b", HOME_NEW),
+				 home_file(h, "c", ENV_WRITE | ENV_CREATE) };
+	uint8_t *p = port_alloc(MANY * PAGE);
+	size_t i, cold;
+
+	assert_non_null(p);
+	write_filled(file[0], 0, LONG_BYTES, 1);
+	write_filled(file[1], 0, SHORT_BYTES, 2);
+	for (cold = 0; cold < 2; cold++) {
+		memset(p, 0xee, MANY * PAGE);
+		for (i = 0; i < MANY; i++)
+			read[i] = nth_of_many(file, i, p);
+		for (i = 0; i < 2 && cold; i++) {
+			assert_int_equal(file_sync(file[i]), 0);
+			file[i]->ops->advise(file[i], 0, 0, FILE_DONT_NEED);
+		}
+		h->env->ops->read_many(h->env, read, MANY);
+		check_many(file, read);
+	}
+	for (i = 0; i < 3; i++)
+		file_close(file[i]);
 	port_free(p);
 }
 
@@ -378,199 +357,6 @@ static void test_tasks_use_one_file_at_once(void **state)
 	for (i = 0; i < TASKS; i++)
 		assert_null(reader[i].failed);
 	file_close(f);
-}
-
-/* ---- names ---- */
-
-static void test_open_flags(void **state)
-{
-	struct home *h = home_of(state);
-	struct file *f = NULL;
-
-	assert_int_equal(env_open(h->env, home_path(h, "a"), HOME_RW, &f), -ENOENT);
-	assert_null(f);
-	f = home_file(h, "a", HOME_NEW | ENV_EXCLUSIVE);
-	write_filled(f, 0, 10, 1);
-	file_close(f);
-	f = NULL;
-	assert_int_equal(
-		env_open(h->env, home_path(h, "a"), HOME_NEW | ENV_EXCLUSIVE, &f),
-		-EEXIST);
-	assert_null(f);
-	f = home_file(h, "a", HOME_NEW);
-	assert_int_equal(size_of(f), 10);
-	file_close(f);
-	f = home_file(h, "a", HOME_NEW | ENV_TRUNCATE);
-	assert_int_equal(size_of(f), 0);
-	file_close(f);
-}
-
-static int count_name(void *arg, const char *name)
-{
-	unsigned int *seen = arg;
-
-	if (strlen(name) != 1 || *name < 'a' || *name > 'z')
-		return -EBADMSG;
-	*seen |= 1u << (*name - 'a');
-	return *name == 'z' ? -ECANCELED : 0;
-}
-
-static void test_names_come_change_and_go(void **state)
-{
-	struct home *h = home_of(state);
-	const struct env_ops *ops = h->env->ops;
-	struct file *f = home_file(h, "a", HOME_NEW), *g = home_file(h, "b", HOME_NEW);
-	unsigned int seen = 0;
-
-	write_filled(f, 0, 10, 1);
-	assert_int_equal(ops->mkdir(h->env, home_path(h, "c")), 0);
-	assert_int_equal(ops->mkdir(h->env, home_path(h, "c")), -EEXIST);
-	assert_int_equal(ops->list(h->env, h->dir, count_name, &seen), 0);
-	assert_int_equal(seen, 7);
-	assert_int_equal(ops->rename(h->env, home_path(h, "a"), home_path(h, "b")), 0);
-	assert_int_equal(ops->rename(h->env, home_path(h, "a"), home_path(h, "b")),
-			 -ENOENT);
-	assert_int_equal(ops->rmdir(h->env, home_path(h, "c")), 0);
-	assert_int_equal(ops->sync_dir(h->env, h->dir), 0);
-	assert_int_equal(ops->sync_dir(h->env, home_path(h, "c")), -ENOENT);
-	seen = 0;
-	assert_int_equal(ops->list(h->env, h->dir, count_name, &seen), 0);
-	assert_int_equal(seen, 2);
-	assert_int_equal(size_of(g), 0); /* without a name, and still there */
-	file_close(g);
-	g = home_file(h, "b", ENV_READ);
-	assert_int_equal(size_of(g), 10);
-	assert_int_equal(ops->unlink(h->env, home_path(h, "b")), 0);
-	assert_int_equal(ops->unlink(h->env, home_path(h, "b")), -ENOENT);
-	file_close(g);
-	file_close(f);
-	file_close(home_file(h, "z", HOME_NEW));
-	assert_int_equal(ops->list(h->env, h->dir, count_name, &seen), -ECANCELED);
-}
-
-static void test_lock_has_one_owner(void **state)
-{
-	struct home *h = home_of(state);
-	const struct env_ops *ops = h->env->ops;
-	struct env_lock *lock = NULL, *other = NULL;
-
-	assert_int_equal(ops->lock(h->env, home_path(h, "l"), &lock), 0);
-	assert_int_equal(ops->lock(h->env, home_path(h, "l"), &other), -EBUSY);
-	assert_null(other);
-	ops->unlock(h->env, lock);
-	assert_int_equal(ops->lock(h->env, home_path(h, "l"), &lock), 0);
-	ops->unlock(h->env, lock);
-}
-
-static void test_whole_files(void **state)
-{
-	struct home *h = home_of(state);
-	struct kv_buf b = { 0 };
-
-	assert_int_equal(env_write_file(h->env, h->dir, "a", "one", 3), 0);
-	assert_int_equal(env_write_file(h->env, h->dir, "a", "three", 5), 0);
-	assert_int_equal(env_read_file(h->env, home_path(h, "a"), 5, &b), 0);
-	assert_int_equal(b.len, 5);
-	assert_memory_equal(b.data, "three", 5);
-	assert_int_equal(env_read_file(h->env, home_path(h, "a"), 4, &b), -EFBIG);
-	assert_int_equal(env_read_file(h->env, home_path(h, "b"), 4, &b), -ENOENT);
-	kv_buf_free(&b);
-}
-
-static void test_open_without_memory(void **state)
-{
-	struct home *h = home_of(state);
-	struct file *f = NULL;
-
-	port_fault_set(1, true);
-	assert_int_equal(env_open(h->env, home_path(h, "a"), HOME_NEW, &f), -ENOMEM);
-	port_fault_set(0, false);
-	assert_null(f);
-}
-
-/* ---- time, chance, work ---- */
-
-static void test_clock_goes_on_while_one_sleeps(void **state)
-{
-	struct home *h = home_of(state);
-	uint64_t before = h->env->ops->now_ns(h->env);
-
-	h->env->ops->sleep_ns(h->env, 2000000);
-	assert_true(h->env->ops->now_ns(h->env) - before >= 2000000);
-	assert_true(h->env->ops->random(h->env) != h->env->ops->random(h->env));
-}
-
-struct turn {
-	struct env *env;
-	struct port_mutex lock;
-	struct env_cond *changed;
-	unsigned int value; /* protected by lock */
-};
-
-static void take_turns(void *arg)
-{
-	struct turn *t = arg;
-	unsigned int i;
-
-	port_mutex_lock(&t->lock);
-	for (i = 0; i < 10; i++) {
-		while (t->value % 2 == 0)
-			t->env->ops->cond_wait(t->env, t->changed, &t->lock, 0);
-		t->value++;
-		t->env->ops->cond_signal(t->env, t->changed);
-	}
-	port_mutex_unlock(&t->lock);
-}
-
-static void test_tasks_wait_for_each_other(void **state)
-{
-	struct home *h = home_of(state);
-	const struct env_ops *ops = h->env->ops;
-	struct turn t = { .env = h->env };
-	struct env_task *task;
-	uint64_t begun;
-	unsigned int i;
-
-	port_mutex_init(&t.lock);
-	assert_int_equal(ops->cond_new(h->env, &t.changed), 0);
-	assert_int_equal(ops->spawn(h->env, "turns", take_turns, &t, &task), 0);
-	port_mutex_lock(&t.lock);
-	for (i = 0; i < 10; i++) {
-		while (t.value % 2)
-			ops->cond_wait(h->env, t.changed, &t.lock, 1000000000);
-		t.value++;
-		ops->cond_signal(h->env, t.changed);
-	}
-	port_mutex_unlock(&t.lock);
-	ops->join(h->env, task);
-	assert_int_equal(t.value, 20);
-	port_mutex_lock(&t.lock);
-	begun = ops->now_ns(h->env);
-	while (ops->now_ns(h->env) - begun < 3000000) /* nobody signals */
-		ops->cond_wait(h->env, t.changed, &t.lock, 3000000);
-	port_mutex_unlock(&t.lock);
-	ops->cond_free(h->env, t.changed);
-	port_mutex_destroy(&t.lock);
-}
-
-static void find_home(void *arg, const char *name, uint64_t value)
-{
-	const struct home *h = arg;
-
-	if (!strncmp(name, "home_", 5)) {
-		assert_string_equal(name + 5, home_name[h->kind]);
-		assert_int_equal(value, 1);
-		h->env->ops->unlink(h->env, home_path(h, "told"));
-	}
-}
-
-static void test_stats_tell_the_home(void **state)
-{
-	struct home *h = home_of(state);
-
-	file_close(home_file(h, "told", HOME_NEW));
-	env_stats(h->env, find_home, h);
-	assert_int_equal(h->env->ops->unlink(h->env, home_path(h, "told")), -ENOENT);
 }
 
 /* ---- devices, which a simulator has not ---- */
@@ -720,16 +506,6 @@ static void test_random_operations_follow_a_model(void **state)
 	file_close(m.file);
 }
 
-enum {
-	EVERY = 1 << HOME_POSIX | 1 << HOME_URING | 1 << HOME_SIM,
-	KERNEL = 1 << HOME_POSIX | 1 << HOME_URING,
-};
-
-#define TEST(name, homes)          \
-	{                          \
-#name, name, homes \
-	}
-
 int main(void)
 {
 	static const struct home_test tests[] = {
@@ -746,14 +522,6 @@ int main(void)
 		TEST(test_many_reads_each_with_its_own_answer, EVERY),
 		TEST(test_no_reads, EVERY),
 		TEST(test_tasks_use_one_file_at_once, EVERY),
-		TEST(test_open_flags, EVERY),
-		TEST(test_names_come_change_and_go, EVERY),
-		TEST(test_lock_has_one_owner, EVERY),
-		TEST(test_whole_files, EVERY),
-		TEST(test_open_without_memory, EVERY),
-		TEST(test_clock_goes_on_while_one_sleeps, EVERY),
-		TEST(test_tasks_wait_for_each_other, EVERY),
-		TEST(test_stats_tell_the_home, EVERY),
 		TEST(test_error_of_a_device_is_told, KERNEL),
 		TEST(test_write_of_more_than_a_call_can_take, KERNEL),
 		TEST(test_random_operations_follow_a_model, EVERY),
