@@ -3,7 +3,7 @@
  * stream_tests.c - streams are functions of (workload, seed, thread, threads), threads
  * share the work without meeting, and loads come in the order that was asked for.
  */
-#include "../../sprint-1-core-memory/port_fault.h"
+#include "../../sprint-1-core-memory/tests/leak_check.h"
 #include "../workload/record.h"
 #include "../workload/stream.h"
 #include "workload_fixture.h"
@@ -453,30 +453,24 @@ static void test_out_of_memory_is_said_and_leaves_nothing(void **state)
 	port_fault_set(0, false);
 }
 
-static int no_memory_is_left(void **state)
-{
-	(void)state;
-	return port_fault_live() != 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_stream_is_a_function_of_seed_and_thread),
-		cmocka_unit_test(test_digest_tells_work_apart),
-		cmocka_unit_test(test_digests_are_pinned),
-		cmocka_unit_test(test_threads_ask_for_what_is_there),
-		cmocka_unit_test(test_insert_heavy_start_from_one_record),
-		cmocka_unit_test(test_sequential_threads_share_a_round),
-		cmocka_unit_test(test_hot_keys_are_the_same_for_any_number_of_threads),
-		cmocka_unit_test(test_keynums_beyond_32_bits),
-		cmocka_unit_test(test_bad_arguments),
-		cmocka_unit_test(test_loads_of_threads_make_up_the_whole),
-		cmocka_unit_test(test_sorted_load_is_in_the_order_of_key_bytes),
-		cmocka_unit_test(test_sorted_load_across_powers_of_ten),
-		cmocka_unit_test(test_time_series_keys_increase),
-		cmocka_unit_test(test_out_of_memory_is_said_and_leaves_nothing),
+		LEAK_CHECKED(test_stream_is_a_function_of_seed_and_thread),
+		LEAK_CHECKED(test_digest_tells_work_apart),
+		LEAK_CHECKED(test_digests_are_pinned),
+		LEAK_CHECKED(test_threads_ask_for_what_is_there),
+		LEAK_CHECKED(test_insert_heavy_start_from_one_record),
+		LEAK_CHECKED(test_sequential_threads_share_a_round),
+		LEAK_CHECKED(test_hot_keys_are_the_same_for_any_number_of_threads),
+		LEAK_CHECKED(test_keynums_beyond_32_bits),
+		LEAK_CHECKED(test_bad_arguments),
+		LEAK_CHECKED(test_loads_of_threads_make_up_the_whole),
+		LEAK_CHECKED(test_sorted_load_is_in_the_order_of_key_bytes),
+		LEAK_CHECKED(test_sorted_load_across_powers_of_ten),
+		LEAK_CHECKED(test_time_series_keys_increase),
+		LEAK_CHECKED(test_out_of_memory_is_said_and_leaves_nothing),
 	};
 
-	return cmocka_run_group_tests_name("stream", tests, NULL, no_memory_is_left);
+	return cmocka_run_group_tests_name("stream", tests, NULL, NULL);
 }
