@@ -549,6 +549,46 @@ static void test_store_without_identity_and_checkpoint(void **state)
 	damage_free(&st);
 }
 
+/* A checkpoint that is older than what is lost does not know of it: it leads to the older
+ * versions, which are in doubt all the same. */
+static void test_old_checkpoint_proves_nothing_of_later_writes(void **state)
+{
+	static struct damage_store st;
+	static bool good[DAMAGE_UNITS];
+	struct env_sim *disk;
+	struct salvaged s;
+	uint64_t seed = 23;
+	size_t i;
+
+	(void)state;
+	memset(&st, 0, sizeof(st));
+	st.disk = env_sim_new(&(struct env_sim_config){ .seed = 5, .no_journal = true });
+	damage_session(&st, "store", 0);
+	damage_session(&st, "store", 1);
+	copy_file(env_sim_env(st.disk), "store/INDEX", env_sim_env(st.disk), "INDEX");
+	damage_session(&st, "store", 2);
+	copy_file(env_sim_env(st.disk), "INDEX", env_sim_env(st.disk), "store/INDEX");
+	damage_catalogue(&st, "store");
+	for (i = 0; i < st.units; i++) {
+		const struct damage_unit *u = &st.unit[i];
+		char path[64], name[32];
+
+		disk = env_sim_copy(st.disk, false);
+		log_raw_name(name, u->named);
+		(void)snprintf(path, sizeof(path), "store/%s", name);
+		assert_int_equal(
+			env_sim_flip(disk, path,
+				     u->offset + fixture_random(&seed) % u->bytes, 1),
+			0);
+		damage_compare(&st, disk, good);
+		s = salvage(disk);
+		assert_true(s.found.faults);
+		expect_left(&st, &s, good, u->named < 2, path);
+		env_sim_free(disk);
+	}
+	damage_free(&st);
+}
+
 /* ---- crashes, devices, memory ---- */
 
 /* A store whose process died: nothing is a fault, and salvage gives what opening does. */
@@ -861,6 +901,7 @@ int main(void)
 		LEAK_CHECKED(test_copy_of_a_segment_under_another_number),
 		LEAK_CHECKED(test_segment_of_another_store),
 		LEAK_CHECKED(test_store_without_identity_and_checkpoint),
+		LEAK_CHECKED(test_old_checkpoint_proves_nothing_of_later_writes),
 		LEAK_CHECKED(test_crash_is_no_fault),
 		LEAK_CHECKED(test_backup_cut_by_a_crash_is_recognised),
 		LEAK_CHECKED(test_file_that_cannot_be_read_costs_itself_alone),

@@ -72,21 +72,27 @@ static inline void damage_batch(struct damage_store *st, struct kv *kv,
 	assert_int_equal(kv_write(kv, op, n, KV_NONE), 0);
 }
 
-/* Three sessions, each of which ends a small segment: overwritten, deleted, batches. */
+/* Each session ends a small segment: overwritten, deleted, a batch. */
+static inline void damage_session(struct damage_store *st, const char *dir,
+				  unsigned int session)
+{
+	struct kv *kv = damage_open(st->disk, dir);
+	unsigned int i;
+
+	for (i = session * 4; i < 24; i += session + 1)
+		damage_put(st, kv, i);
+	damage_batch(st, kv, 20 + session * 3, 5);
+	assert_int_equal(fixture_delete(kv, session * 2 + 8, KV_NONE), 0);
+	damage_put(st, kv, 35 + session);
+	assert_int_equal(kv_close(kv), 0);
+}
+
 static inline void damage_make_sessions(struct damage_store *st, const char *dir)
 {
-	unsigned int session, i;
+	unsigned int session;
 
-	for (session = 0; session < 3; session++) {
-		struct kv *kv = damage_open(st->disk, dir);
-
-		for (i = session * 4; i < 24; i += session + 1)
-			damage_put(st, kv, i);
-		damage_batch(st, kv, 20 + session * 3, 5);
-		assert_int_equal(fixture_delete(kv, session * 2 + 8, KV_NONE), 0);
-		damage_put(st, kv, 35 + session);
-		assert_int_equal(kv_close(kv), 0);
-	}
+	for (session = 0; session < 3; session++)
+		damage_session(st, dir, session);
 }
 
 /* The same, then the old segments are cleaned: records have moved. */
