@@ -4,8 +4,9 @@
  * kv_crash.h), with segments and checkpoints so small that sealing, recycling, cleaning
  * and checkpoints happen within them; then with calls to the device that fail on top.
  *
- * KV_TORTURE=seconds goes on with other seeds, and looks at more disks of each. Under
- * sanitizers and Valgrind fewer positions are looked at.
+ * KV_TORTURE=seconds goes on with other seeds, and looks at more disks of each: for so long,
+ * and for a million disks at least. KV_STATES=n goes on for n disks. Under sanitizers and
+ * Valgrind fewer positions are looked at.
  */
 #include "../../sprint-1-core-memory/tests/kv_history.h"
 #include "../../sprint-1-core-memory/tests/leak_check.h"
@@ -78,6 +79,14 @@ static unsigned int torture_seconds(void)
 	const char *s = getenv("KV_TORTURE");
 
 	return s ? (unsigned int)strtoul(s, NULL, 10) : 0;
+}
+
+/* How many disks to go on for; 0: no further than the quick form. */
+static uint64_t states_wanted(void)
+{
+	const char *s = getenv("KV_STATES");
+
+	return s ? strtoull(s, NULL, 10) : torture_seconds() ? 1000000 : 0;
 }
 
 static void run(struct kv_crash_config *c, struct seen *seen)
@@ -236,9 +245,9 @@ static void test_torture(void **state)
 	struct seen seen = { 0 }, failing = { 0 };
 
 	(void)state;
-	if (!torture_seconds() || getenv("KV_CRASH"))
+	if (!states_wanted() || getenv("KV_CRASH"))
 		skip();
-	while (time(NULL) < end) {
+	while (time(NULL) < end || seen.states + failing.states < states_wanted()) {
 		run_variants(++seed, true, &seen);
 		run_faults(seed, 1, &failing);
 	}
