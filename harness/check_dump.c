@@ -89,7 +89,7 @@ static int dump_pairs(const struct check_target *t, const struct dump *d)
 	struct kv_cursor *c = NULL;
 	struct kv *kv;
 	uint64_t n = 0;
-	int error = check_open(t, &kv), closed;
+	int error = check_target_open(t, &kv), closed;
 
 	if (error)
 		return EXIT_FAILED;

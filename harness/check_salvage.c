@@ -148,7 +148,7 @@ static int fill(struct salvage *s)
 {
 	const struct check_target to = { s->from.engine, s->unfinished };
 	struct kv_msg why = { "" };
-	int error = check_open(&to, &s->kv);
+	int error = check_target_open(&to, &s->kv);
 
 	if (error)
 		return error;

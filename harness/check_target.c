@@ -102,7 +102,7 @@ int check_target_find(int n, char **argv, const char *command, struct check_targ
 	return code;
 }
 
-int check_open(const struct check_target *t, struct kv **out)
+int check_target_open(const struct check_target *t, struct kv **out)
 {
 	struct kv_msg why = { "" };
 	int error = kv_open(t->engine->ops, env_posix(), t->dir, NULL, out, &why);

@@ -28,7 +28,7 @@ static int verify_open(const struct check_target *t)
 	struct kv_recovery r;
 	struct kv_msg why = { "" };
 	struct kv *kv;
-	int error = check_open(t, &kv), closed;
+	int error = check_target_open(t, &kv), closed;
 
 	if (error)
 		return error;

@@ -24,7 +24,7 @@ int check_salvage(int argc, char **argv);
 int check_target_find(int n, char **argv, const char *command, struct check_target *out);
 
 /* Opens the store as a program would; complains. */
-int check_open(const struct check_target *t, struct kv **out);
+int check_target_open(const struct check_target *t, struct kv **out);
 
 struct check_printer {
 	bool facts; /* print them, too */
