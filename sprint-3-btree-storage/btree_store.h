@@ -11,7 +11,8 @@
  *   btree_cursor.c      cursors over a snapshot
  *   btree_checkpoint.c  the task that writes checkpoints
  *   btree_recover.c     opening: the last checkpoint, then the log's tail
- *   btree_bulk.c        loading sorted input; counting a range
+ *   btree_walk.c        all nodes of a version; counting a range
+ *   btree_bulk.c        loading sorted input
  *   btree_backup.c      backup
  *   btree_compact.c     moving pages to the front of the file, so that its end can be cut off
  *   btree_verify.c      verify
@@ -303,6 +304,9 @@ void btree_store_stop(struct btree_store *s, int error, const char *what);
 
 /* btree_write.c */
 int btree_write(struct kv *kv, const struct kv_op *op, size_t n, enum kv_durability how);
+/* Under write_lock, which is given up while it waits: readers see the tip that private mode
+ * made, behind the writes that wait; durable: once the log is, up to the tip's position. */
+int btree_write_show(struct btree_store *s, bool durable);
 /* Steps of a log record, one by one, into op (borrowed from the record): -EBADMSG. For
  * recovery: applies the record to the tip. */
 int btree_write_replay(struct btree_store *s, const struct log_record *r,
@@ -354,11 +358,33 @@ void btree_work_give(struct btree_store *s);
  * come since the last. rate: bytes a second, 0: any. */
 int btree_checkpoint_take(struct btree_store *s, uint64_t rate, bool force,
 			  struct kv_msg *why);
+/* Under write_lock, for one who has taken the work: makes v durable before anybody sees it, and
+ * shows it then. */
+int btree_checkpoint_publish(struct btree_store *s, const struct btree_version *v);
 struct btree_super btree_version_super(const struct btree_store *s,
 				       const struct btree_version *v);
 
 /* btree_recover.c */
 int btree_recover(struct btree_store *s, struct kv_msg *why);
+
+/* btree_walk.c */
+
+/* A node as a walk over all of a version comes to it. */
+struct btree_step {
+	unsigned int level;      /* where it should be; 0: a leaf */
+	struct btree_child child; /* it, as its parent has it */
+	const struct btree_node *node;
+	const struct btree_node *parent; /* NULL: this is the root */
+	unsigned int index;              /* the parent's entry that leads here */
+};
+
+/* Non-zero ends the walk with it. */
+typedef int btree_step_fn(void *arg, const struct btree_step *step);
+
+/* Every node of a version that is kept, or of the writer's tip: parents before children, from
+ * the left to the right, pinned while fn looks. */
+int btree_walk(struct btree_tree *t, const struct btree_version *version,
+	       btree_step_fn *fn, void *arg, struct kv_msg *why);
 
 /* btree_bulk.c */
 

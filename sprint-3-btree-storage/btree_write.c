@@ -253,11 +253,24 @@ static int wait_and_show(struct btree_store *s, struct btree_pending *p)
 	return 0;
 }
 
+int btree_write_show(struct btree_store *s, bool durable)
+{
+	struct btree_pending p;
+	int error = 0;
+
+	if (durable || s->pending)
+		error = wait_and_show(s, &p);
+	else
+		publish(s, &s->tree.tip);
+	btree_keep_update(s);
+	btree_keep_reclaim(s, false);
+	return error;
+}
+
 static int write_private(struct btree_store *s, struct write *w)
 {
 	struct btree_tree *t = &s->tree;
 	struct btree_version before = t->tip;
-	struct btree_pending p;
 	int error = btree_keep_room(s);
 
 	if (error)
@@ -274,13 +287,7 @@ static int write_private(struct btree_store *s, struct write *w)
 	btree_tree_end_private(t);
 	t->tip.position = w->item.position + w->bytes;
 	s->stat_private++;
-	if (w->how == KV_SYNC || s->pending)
-		error = wait_and_show(s, &p);
-	else
-		publish(s, &t->tip);
-	btree_keep_update(s);
-	btree_keep_reclaim(s, false);
-	return error;
+	return btree_write_show(s, w->how == KV_SYNC);
 }
 
 /* ---- both ---- */
