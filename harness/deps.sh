@@ -4,20 +4,20 @@
 # arm64.
 #
 #   DEPS=skip      checks nothing
-#   DEPS=required  leaves optional packages (most peers) alone
+#   DEPS=required  leaves optional packages (most peers, io_uring) alone
 set -eu
 
 [ "${DEPS:-}" = skip ] && exit 0
 
 required="gcc libc6-dev libjansson-dev libxxhash-dev gnuplot-nox libsqlite3-dev liblmdb-dev"
-peers="librocksdb-dev libleveldb-dev libwiredtiger-dev libdb5.3-dev libtkrzw-dev"
+optional="liburing-dev librocksdb-dev libleveldb-dev libwiredtiger-dev libdb5.3-dev libtkrzw-dev"
 testing="libcmocka-dev python3-jsonschema"
 case "${1:-bench}" in
-bench) need="$required" like="$peers" ;;
-test) need="$required $testing" like="$peers" ;;
-valgrind) need="$required $testing valgrind libc6-dbg" like="$peers" ;;
-perf) need="$required linux-perf python3" like="$peers" ;;
-lint) need="$required $testing clang clang-format cppcheck binutils" like="$peers" ;;
+bench) need="$required" like="$optional" ;;
+test) need="$required $testing" like="$optional" ;;
+valgrind) need="$required $testing valgrind libc6-dbg" like="$optional" ;;
+perf) need="$required linux-perf python3" like="$optional" ;;
+lint) need="$required $testing clang clang-format cppcheck binutils" like="$optional" ;;
 fuzz)
 	# The runtime is of clang's own version.
 	version=$(apt-cache depends clang 2>/dev/null | sed -n 's/.*Depends: clang-\([0-9]*\)$/\1/p')
@@ -70,7 +70,7 @@ export DEBIAN_FRONTEND=noninteractive
 		if apt-cache show "$p" >/dev/null 2>&1; then
 			missing="$missing $p"
 		else
-			echo "deps.sh: $p is not to be had here: its engine is left out" >&2
+			echo "deps.sh: $p is not to be had here: what it is for is left out" >&2
 		fi
 	done
 	[ -z "$missing" ] && exit 0

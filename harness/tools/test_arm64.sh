@@ -1,9 +1,9 @@
 #!/bin/sh
 # test_arm64.sh - cross-builds for arm64 and runs the tests under qemu-user.
 #
-# The few arm64 libraries that tests link (jansson, xxHash, cmocka, SQLite, LMDB) are downloaded as
-# packages and unpacked below build/, with package lists of their own: nothing of the
-# machine's set-up changes. Other peers are left out, though a cross compiler sees the
+# The few arm64 libraries that tests link (jansson, xxHash, cmocka, SQLite, LMDB, liburing)
+# are downloaded as packages and unpacked below build/, with package lists of their own:
+# nothing of the machine's set-up changes. Other peers are left out, though a cross compiler sees the
 # headers of this machine's own. Where the machine is arm64, this is `make test`.
 set -eu
 if [ "$(uname -m)" = aarch64 ]; then
@@ -11,7 +11,8 @@ if [ "$(uname -m)" = aarch64 ]; then
 fi
 build=$(realpath -m "${BUILD:-build}")/arm64
 root=$build/root
-packages="libjansson4 libjansson-dev libxxhash-dev libcmocka0 libcmocka-dev libsqlite3-0 libsqlite3-dev liblmdb0 liblmdb-dev"
+packages="libjansson4 libjansson-dev libxxhash-dev libcmocka0 libcmocka-dev libsqlite3-0 libsqlite3-dev liblmdb0 liblmdb-dev
+	liburing2 liburing-dev"
 
 fetch() {
 	state=$build/apt
@@ -29,7 +30,7 @@ fetch() {
 	done
 }
 
-[ -e "$root/usr/include/lmdb.h" ] || fetch
+[ -e "$root/usr/include/liburing.h" ] || fetch
 libraries=$root/usr/lib/aarch64-linux-gnu
 export CROSS=aarch64-linux-gnu- PEERS="SQLITE LMDB"
 export EXTRA_CFLAGS="-isystem $root/usr/include -isystem $root/usr/include/aarch64-linux-gnu"
