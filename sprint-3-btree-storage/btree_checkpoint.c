@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0 */
+/*
+ * btree_checkpoint.c - the task that writes checkpoints, and what the log loses by them.
+ *
+ * A checkpoint is the tree as readers see it at one moment: taking it is a matter of fixing a
+ * root and a position of the log, and freezing what the root reaches. It is then written
+ * beside readers and writers; these copy the frozen pages that they change. Once its
+ * superblock is durable, the log before its position is of no use, and its segments go.
+ *
+ * How often? Each checkpoint writes every changed page once. Under random updates of a tree
+ * of N pages nearly each write changes another page, until all of them have been changed: so
+ * the longer it waits, the less it writes in all, and the longer the log gets that opening
+ * has to replay. The log may grow to checkpoint_bytes, or to half of the tree if that is
+ * more, but to no more than 1 GiB.
+ */
+#include "btree_store.h"
+
+enum {
+	TRIGGER_MAX = 1 << 30, /* of half of the tree's file */
+	PACE_FACTOR = 4, /* writers are slowed when the log is so often the trigger */
+	PACE_MAX_NS = 1000000, /* ... by at most this much, and ... */
+	PACE_LEAST_NS = 1000,  /* ... by nothing when it is less than this */
+	RETRY_NS = 1000000000, /* after one that failed */
+	RETIRE_BATCH = 64,
+};
+
+/* ---- who works ---- */
+
+void btree_work_take(struct btree_store *s)
+{
+	port_mutex_lock(&s->task_lock);
+	s->waiting++;
+	while (s->working)
+		s->base.env->ops->cond_wait(s->base.env, s->wake, &s->task_lock, 0);
+	s->waiting--;
+	s->working = true;
+	port_mutex_unlock(&s->task_lock);
+}
+
+void btree_work_give(struct btree_store *s)
+{
+	port_mutex_lock(&s->task_lock);
+	s->working = false;
+	s->base.env->ops->cond_signal(s->base.env, s->wake);
+	port_mutex_unlock(&s->task_lock);
+}
+
+/* ---- when ---- */
+
+static uint64_t trigger_bytes(struct btree_store *s)
+{
+	struct btree_pager_stats p;
+	uint64_t half;
+
+	btree_pager_stats(s->pager, &p);
+	half = p.file_bytes / 2;
+	if (half > TRIGGER_MAX)
+		half = TRIGGER_MAX;
+	return half > s->option[BTREE_CHECKPOINT_BYTES]
+		       ? half
+		       : s->option[BTREE_CHECKPOINT_BYTES];
+}
+
+/* From the durable checkpoint on: where the next is due, and where writers are slowed. */
+static void set_marks(struct btree_store *s)
+{
+	uint64_t position = port_load_relaxed(&s->checkpoint_position),
+		 trigger = trigger_bytes(s);
+
+	port_store_relaxed(&s->pace_span, trigger);
+	port_store_relaxed(&s->pace_from, position + PACE_FACTOR * trigger);
+	port_store_relaxed(&s->checkpoint_due_at, position + trigger);
+}
+
+void btree_checkpoint_wake(struct btree_store *s)
+{
+	if (log_end(s->log) < port_load_relaxed(&s->checkpoint_due_at))
+		return;
+	/* Once is enough; the checkpoint sets the mark anew. */
+	port_store_relaxed(&s->checkpoint_due_at, UINT64_MAX);
+	port_mutex_lock(&s->task_lock);
+	s->due = true;
+	s->base.env->ops->cond_signal(s->base.env, s->wake);
+	port_mutex_unlock(&s->task_lock);
+}
+
+void btree_checkpoint_pace(struct btree_store *s)
+{
+	uint64_t end = log_end(s->log), from = port_load_relaxed(&s->pace_from), over,
+		 span, ns = PACE_MAX_NS;
+
+	if (end <= from)
+		return;
+	over = end - from;
+	span = port_load_relaxed(&s->pace_span);
+	if (over < span)
+		ns = PACE_MAX_NS * over / span;
+	if (ns < PACE_LEAST_NS)
+		return;
+	s->base.env->ops->sleep_ns(s->base.env, ns);
+	(void)port_fetch_add(&s->stat_stalls, (uint64_t)1);
+	(void)port_fetch_add(&s->stat_stall_ns, ns);
+}
+
+/* ---- the log before it ---- */
+
+struct old_segments {
+	uint64_t first_kept; /* the number of the segment that replay begins in */
+	uint64_t number[RETIRE_BATCH];
+	size_t n;
+};
+
+static int find_old(void *arg, const struct log_segment *seg)
+{
+	struct old_segments *o = arg;
+
+	if (!seg->sealed || seg->number + seg->units > o->first_kept ||
+	    o->n == RETIRE_BATCH)
+		return 1;
+	o->number[o->n++] = seg->number;
+	return 0;
+}
+
+/* The segment of the position itself stays, though its end may be all that is needed: its
+ * absence would be a loss. */
+static int drop_log(struct btree_store *s, uint64_t position)
+{
+	struct old_segments o;
+	int error = 0;
+	size_t i;
+
+	do {
+		o.first_kept = position / s->option[BTREE_SEGMENT_BYTES];
+		o.n = 0;
+		(void)log_segments(s->log, find_old, &o);
+		for (i = 0; i < o.n && !error; i++) {
+			error = log_retire(s->log, o.number[i]);
+			if (!error)
+				error = log_reclaim(s->log, o.number[i]);
+		}
+	} while (!error && o.n);
+	return error;
+}
+
+/* ---- one checkpoint ---- */
+
+struct checkpoint {
+	struct btree_super super;
+	struct btree_checkpoint *pages;
+	uint64_t generation_before;
+	const char *what; /* is being done, for who is told that it failed */
+};
+
+struct btree_super btree_version_super(const struct btree_store *s,
+				       const struct btree_version *v)
+{
+	return (struct btree_super){
+		.store_id = s->id,
+		.generation = v->generation,
+		.log_position = v->position,
+		.keys = v->keys,
+		.root = { v->root, 0 },
+		.levels = v->levels,
+		.page_bytes = s->tree.shape->page_bytes,
+	};
+}
+
+/* Under write_lock. */
+static int begin(struct btree_store *s, const struct btree_version *v,
+		 struct checkpoint *c, struct kv_msg *why)
+{
+	int error;
+
+	c->super = btree_version_super(s, v);
+	c->generation_before = s->checkpoint_generation;
+	if (s->stopped)
+		return kv_fail(why, -EROFS, "%s: the store has stopped: %s", s->dir,
+			       s->stopped_why.text);
+	s->checkpoint_generation = v->generation;
+	btree_keep_update(s);
+	error = btree_checkpoint_begin(s->pager, &c->super, &c->pages);
+	if (!error)
+		return 0;
+	s->checkpoint_generation = c->generation_before;
+	btree_keep_update(s);
+	return kv_fail(why, error, "%s: no room to begin a checkpoint", s->dir);
+}
+
+/* The log first: a checkpoint must not have what a crash could take from the log, for what
+ * comes behind in the log was made upon it. */
+static int write_pages(struct btree_store *s, struct checkpoint *c, uint64_t rate,
+		       struct kv_msg *why)
+{
+	uint64_t position = c->super.log_position;
+	int error = position ? log_sync(s->log, position - 1) : 0;
+
+	c->what = "syncing the log";
+	if (error)
+		return kv_fail(why, error, "%s: the log could not be synced", s->dir);
+	c->what = "writing a checkpoint";
+	return btree_checkpoint_write(c->pages, rate, why);
+}
+
+/* What may be over next time. Anything else leaves doubt about what is on the device. */
+static bool may_pass(int error)
+{
+	return error == -ENOSPC || error == -EDQUOT || error == -ENOMEM;
+}
+
+/* Under write_lock. */
+static void end(struct btree_store *s, const struct checkpoint *c, int error)
+{
+	const uint64_t *keep;
+	size_t n;
+
+	if (error && !may_pass(error))
+		btree_store_stop(s, error, c->what);
+	if (error)
+		s->checkpoint_generation = c->generation_before;
+	else
+		port_store_relaxed(&s->checkpoint_position, c->super.log_position);
+	keep = btree_keep_list(s, &n);
+	btree_checkpoint_end(c->pages, keep, n);
+	btree_keep_update(s);
+}
+
+/* Without write_lock, by the one who works. */
+static void conclude(struct btree_store *s, int error, bool written, uint64_t begun_ns)
+{
+	struct env *env = s->base.env;
+
+	if (!error) {
+		/* What this fails to give back, the next one does. */
+		(void)drop_log(s, port_load_relaxed(&s->checkpoint_position));
+		set_marks(s);
+	}
+	port_mutex_lock(&s->task_lock);
+	s->checkpoint_error = error;
+	if (!error && written) {
+		s->checkpoints++;
+		s->checkpoint_ns += env->ops->now_ns(env) - begun_ns;
+	}
+	port_mutex_unlock(&s->task_lock);
+}
+
+int btree_checkpoint_take(struct btree_store *s, uint64_t rate, bool force,
+			  struct kv_msg *why)
+{
+	uint64_t begun_ns = s->base.env->ops->now_ns(s->base.env);
+	struct checkpoint c;
+	bool needed;
+	int error = 0;
+
+	port_mutex_lock(&s->write_lock);
+	needed = force ||
+		 s->visible.position != port_load_relaxed(&s->checkpoint_position);
+	if (needed)
+		error = begin(s, &s->visible, &c, why);
+	port_mutex_unlock(&s->write_lock);
+	if (needed && !error) {
+		error = write_pages(s, &c, rate, why);
+		port_mutex_lock(&s->write_lock);
+		end(s, &c, error);
+		port_mutex_unlock(&s->write_lock);
+	}
+	conclude(s, error, needed, begun_ns);
+	return error;
+}
+
+int btree_checkpoint_publish(struct btree_store *s, const struct btree_version *v)
+{
+	struct checkpoint c;
+	int error = begin(s, v, &c, NULL);
+
+	if (error)
+		return error;
+	error = write_pages(s, &c, 0, NULL);
+	if (!error) {
+		s->visible = *v;
+		btree_tree_publish(&s->tree, v);
+	}
+	end(s, &c, error);
+	return error;
+}
+
+int btree_checkpoint_now(struct btree_store *s, struct kv_msg *why)
+{
+	int error;
+
+	btree_work_take(s);
+	error = btree_checkpoint_take(s, 0, false, why);
+	btree_work_give(s);
+	return error;
+}
+
+/* ---- the task ---- */
+
+/* A store that has stopped writes no more; what failed for lack of room is tried again. */
+static bool try_again(const struct btree_store *s)
+{
+	return may_pass(s->checkpoint_error);
+}
+
+static void checkpoint_task(void *arg)
+{
+	struct btree_store *s = arg;
+	struct env *env = s->base.env;
+
+	port_mutex_lock(&s->task_lock);
+	while (!s->closing) {
+		if (s->due && !s->waiting) {
+			s->due = false;
+			port_mutex_unlock(&s->task_lock);
+			btree_work_take(s);
+			(void)btree_checkpoint_take(s, s->option[BTREE_CHECKPOINT_RATE],
+						    false, NULL);
+			btree_work_give(s);
+			port_mutex_lock(&s->task_lock);
+			continue;
+		}
+		env->ops->cond_wait(env, s->wake, &s->task_lock,
+				    try_again(s) ? RETRY_NS : 0);
+		s->due |= try_again(s);
+	}
+	port_mutex_unlock(&s->task_lock);
+}
+
+int btree_checkpoint_start(struct btree_store *s)
+{
+	struct env *env = s->base.env;
+
+	set_marks(s);
+	/* What was replayed need not be replayed again. */
+	s->due = s->recovery.records_replayed != 0;
+	return env->ops->spawn(env, "checkpoint", checkpoint_task, s, &s->task);
+}
+
+void btree_checkpoint_stop(struct btree_store *s)
+{
+	struct env *env = s->base.env;
+
+	port_mutex_lock(&s->task_lock);
+	s->closing = true;
+	env->ops->cond_signal(env, s->wake);
+	port_mutex_unlock(&s->task_lock);
+	env->ops->join(env, s->task);
+}
