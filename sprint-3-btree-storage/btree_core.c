@@ -329,7 +329,7 @@ int btree_path_find(struct btree_tree *t, const struct btree_version *version,
 	struct btree_child child = { version->root,
 				     port_load_relaxed(&t->opened_root_crc) };
 	unsigned int level = version->levels;
-	const struct btree_node *n;
+	const struct btree_node *n = NULL;
 	bool equal;
 	int error;
 

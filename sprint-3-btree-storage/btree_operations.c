@@ -339,8 +339,10 @@ static int apply_delete_range(struct btree_tree *t, const struct kv_op *op,
 		return -ENOMEM;
 	for (;;) {
 		error = first_key(t, step.key, key, &len, why);
+		if (error)
+			break;
 		step.key = kv_slice(key, len);
-		if (error || (op->value.data && kv_compare(step.key, op->value) >= 0))
+		if (op->value.data && kv_compare(step.key, op->value) >= 0)
 			break;
 		error = apply_step(t, &step, why);
 		if (error)
