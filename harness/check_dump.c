@@ -84,12 +84,12 @@ static void put_pair(const struct dump *d, const struct kv_cursor *c)
 
 /* ---- all of them ---- */
 
-static int dump_pairs(const struct check_target *t, const struct dump *d)
+static int dump_pairs(const struct target *t, const struct dump *d)
 {
 	struct kv_cursor *c = NULL;
 	struct kv *kv;
 	uint64_t n = 0;
-	int error = check_target_open(t, &kv), closed;
+	int error = target_open(t, &kv), closed;
 
 	if (error)
 		return EXIT_FAILED;
@@ -119,17 +119,17 @@ static int put_line(void *arg, const char *line)
 	return puts(line) < 0 ? -EIO : 0;
 }
 
-static int dump_raw(const struct check_target *t)
+static int dump_raw(const struct target *t)
 {
 	struct kv_msg why = { "" };
 	int error;
 
-	if (!t->engine->check) {
+	if (!t->engine->inspect) {
 		cli_complain("%s does not say how its files are to be read",
 			     t->engine->name);
 		return EXIT_FAILED;
 	}
-	error = t->engine->check->structure(env_posix(), t->dir, put_line, NULL, &why);
+	error = t->engine->inspect->structure(env_posix(), t->dir, put_line, NULL, &why);
 	if (error)
 		cli_complain("%s: %s", t->dir, *why.text ? why.text : strerror(-error));
 	return error ? EXIT_FAILED : EXIT_OK;
@@ -151,7 +151,7 @@ static int parse_format(const char *text, enum format *out)
 	return -EINVAL;
 }
 
-int check_dump(int argc, char **argv)
+int cmd_dump(int argc, char **argv)
 {
 	struct dump d = { .limit = UINT64_MAX };
 	const char *format = NULL;
@@ -176,7 +176,7 @@ int check_dump(int argc, char **argv)
 		"Exit code: 0 done, 1 it cannot be read, 2 usage.",
 		options
 	};
-	struct check_target t;
+	struct target t;
 	int rest, code, parsed = cli_parse(&command, argc, argv, &rest);
 
 	if (parsed != CLI_OK)
@@ -187,7 +187,7 @@ int check_dump(int argc, char **argv)
 		cli_complain("--raw is of files, not of pairs: it takes no other option");
 		return EXIT_USAGE;
 	}
-	code = check_target_find(argc - rest, argv + rest, "dump", &t);
+	code = target_find(argc - rest, argv + rest, "dump", &t);
 	if (code != EXIT_OK)
 		return code;
 	return raw ? dump_raw(&t) : dump_pairs(&t, &d);

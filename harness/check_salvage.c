@@ -13,12 +13,12 @@
 #include "replicate.h"
 
 struct salvage {
-	struct check_target from;
+	struct target from;
 	const char *to;
 	char unfinished[ENV_PATH_MAX];
 	bool proven, list;
 	struct kv *kv;
-	struct check_printer printer;
+	struct finding_printer printer;
 	uint64_t saved, doubtful;
 };
 
@@ -117,7 +117,7 @@ static int found(void *arg, const struct kv_finding *f)
 {
 	struct salvage *s = arg;
 
-	return check_print(&s->printer, f);
+	return finding_print(&s->printer, f);
 }
 
 /* ---- the whole ---- */
@@ -146,14 +146,14 @@ static int finish_store(struct salvage *s)
 
 static int fill(struct salvage *s)
 {
-	const struct check_target to = { s->from.engine, s->unfinished };
+	const struct target to = { s->from.engine, s->unfinished };
 	struct kv_msg why = { "" };
-	int error = check_target_open(&to, &s->kv);
+	int error = target_open(&to, &s->kv);
 
 	if (error)
 		return error;
-	error = s->from.engine->check->salvage(env_posix(), s->from.dir, save, found, s,
-					       &why);
+	error = s->from.engine->inspect->salvage(env_posix(), s->from.dir, save, found, s,
+						 &why);
 	if (error && *why.text)
 		cli_complain("%s", why.text);
 	if (!error)
@@ -168,7 +168,7 @@ static int salvage(struct salvage *s)
 
 	if (code != EXIT_OK)
 		return code;
-	if (!s->from.engine->check) {
+	if (!s->from.engine->inspect) {
 		cli_complain("%s does not say how to save what is left of its files",
 			     s->from.engine->name);
 		return EXIT_FAILED;
@@ -186,7 +186,7 @@ static int salvage(struct salvage *s)
 	return s->printer.faults ? EXIT_FAILED : EXIT_OK;
 }
 
-int check_salvage(int argc, char **argv)
+int cmd_salvage(int argc, char **argv)
 {
 	struct salvage s = { 0 };
 	const struct cli_option options[] = {
@@ -221,6 +221,6 @@ int check_salvage(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	s.to = argv[argc - 1];
-	code = check_target_find(argc - rest - 1, argv + rest, "salvage", &s.from);
+	code = target_find(argc - rest - 1, argv + rest, "salvage", &s.from);
 	return code == EXIT_OK ? salvage(&s) : code;
 }

@@ -34,7 +34,7 @@ static int look(const char *dir)
 	return EXIT_FAILED;
 }
 
-static int find_by_name(const char *name, struct check_target *out)
+static int find_by_name(const char *name, struct target *out)
 {
 	out->engine = engines_find(name);
 	if (!out->engine) {
@@ -51,24 +51,24 @@ static int find_by_name(const char *name, struct check_target *out)
 		cli_complain("%s keeps nothing on disk", name);
 		return EXIT_USAGE;
 	}
-	if (out->engine->check &&
-	    out->engine->check->recognise(env_posix(), out->dir) == KV_NOT_MINE) {
+	if (out->engine->inspect &&
+	    out->engine->inspect->recognise(env_posix(), out->dir) == KV_NOT_MINE) {
 		cli_complain("%s: no file of a store of %s is here", out->dir, name);
 		return EXIT_FAILED;
 	}
 	return EXIT_OK;
 }
 
-static int find_by_files(struct check_target *out)
+static int find_by_files(struct target *out)
 {
 	enum kv_recognised best = KV_NOT_MINE, mine;
 	const struct engine_info *e;
 	size_t i;
 
 	for (i = 0; (e = engines_get(i)); i++) {
-		if (!e->check)
+		if (!e->inspect)
 			continue;
-		mine = e->check->recognise(env_posix(), out->dir);
+		mine = e->inspect->recognise(env_posix(), out->dir);
 		if (mine > best) {
 			best = mine;
 			out->engine = e;
@@ -82,11 +82,11 @@ static int find_by_files(struct check_target *out)
 	return EXIT_FAILED;
 }
 
-int check_target_find(int n, char **argv, const char *command, struct check_target *out)
+int target_find(int n, char **argv, const char *command, struct target *out)
 {
 	int code;
 
-	*out = (struct check_target){ 0 };
+	*out = (struct target){ 0 };
 	if (n < 1 || n > 2) {
 		cli_complain("%s takes one directory, or an engine and a directory. See "
 			     "kvcheck %s --help",
@@ -102,7 +102,7 @@ int check_target_find(int n, char **argv, const char *command, struct check_targ
 	return code;
 }
 
-int check_target_open(const struct check_target *t, struct kv **out)
+int target_open(const struct target *t, struct kv **out)
 {
 	struct kv_msg why = { "" };
 	int error = kv_open(t->engine->ops, env_posix(), t->dir, NULL, out, &why);
@@ -112,10 +112,10 @@ int check_target_open(const struct check_target *t, struct kv **out)
 	return error;
 }
 
-int check_print(void *arg, const struct kv_finding *f)
+int finding_print(void *arg, const struct kv_finding *f)
 {
 	static const char *const word[] = { "", "note: ", "FAULT: " };
-	struct check_printer *p = arg;
+	struct finding_printer *p = arg;
 
 	p->notes += f->kind == KV_FOUND_NOTE;
 	p->faults += f->kind == KV_FOUND_FAULT;

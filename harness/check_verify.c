@@ -7,28 +7,28 @@
 #include "checks.h"
 #include "cli.h"
 
-static int verify_files(const struct check_target *t, struct check_printer *p)
+static int verify_files(const struct target *t, struct finding_printer *p)
 {
 	struct kv_msg why = { "" };
 	int error;
 
-	if (!t->engine->check) {
+	if (!t->engine->inspect) {
 		printf("%s does not say how to read its files without opening them\n",
 		       t->engine->name);
 		return 0;
 	}
-	error = t->engine->check->check(env_posix(), t->dir, check_print, p, &why);
+	error = t->engine->inspect->check(env_posix(), t->dir, finding_print, p, &why);
 	if (error)
 		cli_complain("%s", *why.text ? why.text : strerror(-error));
 	return error;
 }
 
-static int verify_open(const struct check_target *t)
+static int verify_open(const struct target *t)
 {
 	struct kv_recovery r;
 	struct kv_msg why = { "" };
 	struct kv *kv;
-	int error = check_target_open(t, &kv), closed;
+	int error = target_open(t, &kv), closed;
 
 	if (error)
 		return error;
@@ -51,9 +51,9 @@ static int verify_open(const struct check_target *t)
 	return error ? error : closed;
 }
 
-static int verify(const struct check_target *t, bool files_only, bool verbose)
+static int verify(const struct target *t, bool files_only, bool verbose)
 {
-	struct check_printer p = { .facts = verbose };
+	struct finding_printer p = { .facts = verbose };
 
 	printf("%s: a store of %s\n", t->dir, t->engine->name);
 	if (verify_files(t, &p))
@@ -70,7 +70,7 @@ static int verify(const struct check_target *t, bool files_only, bool verbose)
 	return EXIT_OK;
 }
 
-int check_verify(int argc, char **argv)
+int cmd_verify(int argc, char **argv)
 {
 	bool files_only = false, verbose = false;
 	const struct cli_option options[] = {
@@ -91,11 +91,11 @@ int check_verify(int argc, char **argv)
 		"Exit code: 0 sound, 1 damaged or not to be read, 2 usage.",
 		options
 	};
-	struct check_target t;
+	struct target t;
 	int rest, code, parsed = cli_parse(&command, argc, argv, &rest);
 
 	if (parsed != CLI_OK)
 		return parsed == CLI_DONE ? EXIT_OK : EXIT_USAGE;
-	code = check_target_find(argc - rest, argv + rest, "verify", &t);
+	code = target_find(argc - rest, argv + rest, "verify", &t);
 	return code == EXIT_OK ? verify(&t, files_only, verbose) : code;
 }

@@ -10,28 +10,28 @@
 #include "commands.h"
 #include "engines.h"
 
-struct check_target {
+struct target {
 	const struct engine_info *engine;
 	const char *dir;
 };
 
-int check_verify(int argc, char **argv);
-int check_dump(int argc, char **argv);
-int check_salvage(int argc, char **argv);
+int cmd_verify(int argc, char **argv);
+int cmd_dump(int argc, char **argv);
+int cmd_salvage(int argc, char **argv);
 
 /* [ENGINE] DIR: the engine by its name, or by the store's own files. EXIT_OK, or the code
  * to end with after a complaint. n: how many words of argv are there. */
-int check_target_find(int n, char **argv, const char *command, struct check_target *out);
+int target_find(int n, char **argv, const char *command, struct target *out);
 
 /* Opens the store as a program would; complains. */
-int check_target_open(const struct check_target *t, struct kv **out);
+int target_open(const struct target *t, struct kv **out);
 
-struct check_printer {
+struct finding_printer {
 	bool facts; /* print them, too */
 	uint64_t notes, faults;
 };
 
-/* A kv_finding_fn; arg is a struct check_printer. One line on stdout. */
-int check_print(void *arg, const struct kv_finding *f);
+/* A kv_finding_fn; arg is a struct finding_printer. One line on stdout. */
+int finding_print(void *arg, const struct kv_finding *f);
 
 #endif /* CHECKS_H */

@@ -34,7 +34,7 @@ const struct engine_info engine_hash = {
 	.name = "hash",
 	.kind = ENGINE_OURS,
 	.ops = &hash_engine,
-	.check = &hash_check,
+	.inspect = &hash_inspect,
 	.version = own_version,
 	.tuning =
 		"Defaults: log segments of 8 MiB in memory maps, a Swiss-style index, the "

@@ -7,7 +7,7 @@
 #ifndef ENGINES_H
 #define ENGINES_H
 
-#include "../sprint-1-core-memory/kv_check.h"
+#include "../sprint-1-core-memory/kv_inspect.h"
 
 enum engine_kind {
 	ENGINE_OURS,     /* built in this repository's sprints */
@@ -25,7 +25,8 @@ struct engine_info {
 	const char *tuning;   /* sentences: how it is set up here, and why that is fair */
 	uint64_t max_records; /* 0: any; above it a cell is "not feasible" */
 	const char *infeasible; /* why, above max_records */
-	const struct kv_check_ops *check; /* of its files; NULL: kvcheck can only open it */
+	const struct kv_inspect_ops
+		*inspect; /* of its files; NULL: kvcheck can only open it */
 };
 
 const struct engine_info *engines_get(size_t i);          /* NULL past the last */

@@ -11,10 +11,9 @@ static const struct command {
 	const char *name, *summary;
 	int (*run)(int argc, char **argv);
 } commands[] = {
-	{ "verify", "is the store sound?", check_verify },
-	{ "dump", "print its pairs, or the structure of its files", check_dump },
-	{ "salvage", "save what is left of a damaged store into a new one",
-	  check_salvage },
+	{ "verify", "is the store sound?", cmd_verify },
+	{ "dump", "print its pairs, or the structure of its files", cmd_dump },
+	{ "salvage", "save what is left of a damaged store into a new one", cmd_salvage },
 	{ NULL, NULL, NULL },
 };
 

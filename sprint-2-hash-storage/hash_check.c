@@ -314,7 +314,7 @@ out:
 	return error;
 }
 
-const struct kv_check_ops hash_check = {
+const struct kv_inspect_ops hash_inspect = {
 	.recognise = hash_recognise,
 	.check = hash_files_check,
 	.structure = hash_files_structure,

@@ -23,10 +23,10 @@
 #ifndef HASH_ENGINE_H
 #define HASH_ENGINE_H
 
-#include "../sprint-1-core-memory/kv_check.h"
+#include "../sprint-1-core-memory/kv_inspect.h"
 
 extern const struct kv_ops hash_engine; /* "hash" */
 /* For a store that nobody has open, sound or not: hash_check.c. */
-extern const struct kv_check_ops hash_check;
+extern const struct kv_inspect_ops hash_inspect;
 
 #endif /* HASH_ENGINE_H */

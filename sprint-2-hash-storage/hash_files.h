@@ -4,7 +4,7 @@
  *
  *   hash_files.c    the names, the identity, the checkpoint; which segment is which
  *   hash_survey.c   all segments, record by record: what is good, what is missing
- *   hash_check.c    the findings; the table of kv_check.h
+ *   hash_check.c    the findings; the table of kv_inspect.h
  *   hash_dump.c     the structure as text
  *   hash_salvage.c  what can be saved
  *
@@ -13,7 +13,7 @@
 #ifndef HASH_FILES_H
 #define HASH_FILES_H
 
-#include "../sprint-1-core-memory/kv_check.h"
+#include "../sprint-1-core-memory/kv_inspect.h"
 #include "hash_format.h"
 #include "hash_store.h"
 #include "log_raw.h"
@@ -145,7 +145,7 @@ struct hash_survey {
 int hash_survey_run(struct hash_survey *s);
 void hash_survey_free(struct hash_survey *s);
 
-/* ---- hash_check.c, hash_dump.c, hash_salvage.c: kv_check.h ---- */
+/* ---- hash_check.c, hash_dump.c, hash_salvage.c: kv_inspect.h ---- */
 
 int hash_files_structure(struct env *env, const char *dir, kv_line_fn *line, void *arg,
 			 struct kv_msg *why);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * command_fixture.h - what the tests of the program share: starting the kvbench that was
- * built beside them, what it printed, what it left in a scratch directory.
+ * command_fixture.h - what the tests of the programs share: starting the kvbench (or what
+ * PROGRAM names) that was built beside them, what it printed, what it left in a scratch
+ * directory.
  *
  * Included once a program.
  */
@@ -20,6 +21,10 @@
 #include "../../sprint-1-core-memory/tests/scratch.h"
 #include "../engines.h"
 #include "../replicate.h"
+
+#ifndef PROGRAM
+#define PROGRAM "kvbench"
+#endif
 
 enum { ARGS_MAX = 48, TEXT_MAX = 1 << 17, PATIENCE_S = 120 };
 
@@ -44,7 +49,7 @@ struct surroundings {    /* of a child; zeroes are the usual ones */
 
 static void become(const struct surroundings *s, const char *const *args)
 {
-	const char *argv[ARGS_MAX] = { "kvbench" };
+	const char *argv[ARGS_MAX] = { PROGRAM };
 	int out = open(s->out ? s->out : it.out_path, O_WRONLY | O_CREAT, 0644);
 	int err = open(it.err_path, O_WRONLY | O_CREAT | O_APPEND, 0644);
 	size_t i;
@@ -107,7 +112,7 @@ static void finish(void)
 	if (!ended) {
 		(void)kill(it.pid, SIGKILL);
 		(void)waitpid(it.pid, &status, 0);
-		fail_msg("kvbench did not end within %d s", PATIENCE_S);
+		fail_msg(PROGRAM " did not end within %d s", PATIENCE_S);
 	}
 	it.code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 	read_text(it.out_path, it.out);
@@ -196,7 +201,7 @@ static int find_program(void)
 	program[n] = '\0';
 	for (up = 0; up < 2; up++)
 		*strrchr(program, '/') = '\0';
-	strcat(program, "/kvbench");
+	strcat(program, "/" PROGRAM);
 	if (access(program, X_OK)) {
 		print_error("%s is not there: build it first\n", program);
 		return -1;
@@ -214,7 +219,7 @@ static bool can_start_programs(void)
 		int quiet = open("/dev/null", O_WRONLY);
 
 		(void)dup2(quiet, STDOUT_FILENO);
-		(void)execl(program, "kvbench", "--help", (char *)NULL);
+		(void)execl(program, PROGRAM, "--help", (char *)NULL);
 		_exit(errno == ENOEXEC ? 125 : 126);
 	}
 	return pid < 0 || waitpid(pid, &status, 0) != pid || WEXITSTATUS(status) != 125;
@@ -223,7 +228,7 @@ static bool can_start_programs(void)
 static void test_commands_under_an_emulator(void **state)
 {
 	(void)state;
-	print_message("skipped: this emulator cannot start kvbench (no binfmt_misc)\n");
+	print_message("skipped: this emulator cannot start " PROGRAM " (no binfmt_misc)\n");
 	skip();
 }
 

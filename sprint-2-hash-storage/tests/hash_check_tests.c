@@ -51,7 +51,8 @@ static struct outcome check_files(struct env_sim *disk)
 	struct outcome o = { 0 };
 	uint64_t before = changes(disk);
 
-	o.error = hash_check.check(env_sim_env(disk), "store", note_finding, &o, &o.why);
+	o.error =
+		hash_inspect.check(env_sim_env(disk), "store", note_finding, &o, &o.why);
 	assert_int_equal(changes(disk), before);
 	assert_int_equal(env_sim_live(disk), 0);
 	return o;
@@ -91,8 +92,8 @@ static struct salvaged salvage(struct env_sim *disk)
 	struct salvaged s = { 0 };
 	uint64_t before = changes(disk);
 
-	s.found.error = hash_check.salvage(env_sim_env(disk), "store", take_pair,
-					   note_salvage, &s, &s.found.why);
+	s.found.error = hash_inspect.salvage(env_sim_env(disk), "store", take_pair,
+					     note_salvage, &s, &s.found.why);
 	assert_int_equal(changes(disk), before);
 	assert_int_equal(env_sim_live(disk), 0);
 	return s;
@@ -186,8 +187,8 @@ static struct outcome judge(const struct damage_store *st, struct env_sim *disk,
 	damage_compare(st, disk, good);
 	s = salvage(disk);
 	expect_left(st, &s, good, precise, damage);
-	assert_int_equal(hash_check.structure(env_sim_env(disk), "store", count_line,
-					      &lines, NULL),
+	assert_int_equal(hash_inspect.structure(env_sim_env(disk), "store", count_line,
+						&lines, NULL),
 			 0);
 	assert_true(lines > 3);
 	error = use(st, disk, damage);
@@ -664,7 +665,7 @@ static int check_backup(void *arg, struct env_sim *disk, size_t at)
 
 	(void)at;
 	if (env_open(env, "backup/STORE", ENV_READ, &f)) {
-		switch (hash_check.recognise(env, "backup")) {
+		switch (hash_inspect.recognise(env, "backup")) {
 		case KV_NOT_MINE:
 			b->none++;
 			return 0;
@@ -674,7 +675,7 @@ static int check_backup(void *arg, struct env_sim *disk, size_t at)
 			break;
 		}
 		b->part++;
-		error = hash_check.check(env, "backup", note_finding, &o, NULL);
+		error = hash_inspect.check(env, "backup", note_finding, &o, NULL);
 		if (!error && !strstr(o.text, "STORE 0+0: missing"))
 			return -1;
 		error = kv_open(&hash_engine, env, "backup", DAMAGE_OPTIONS, &kv, &why);
@@ -683,7 +684,7 @@ static int check_backup(void *arg, struct env_sim *disk, size_t at)
 	}
 	file_close(f);
 	b->whole++;
-	if (hash_check.check(env, "backup", note_finding, &o, NULL) || o.faults)
+	if (hash_inspect.check(env, "backup", note_finding, &o, NULL) || o.faults)
 		return -1;
 	error = kv_open(&hash_engine, env, "backup", DAMAGE_OPTIONS, &kv, &why);
 	if (error)
@@ -820,8 +821,8 @@ static void test_out_of_memory_is_said(void **state)
 	for (n = 1, error = -1; error; n++) {
 		port_fault_set(n, false);
 		lines = 0;
-		error = hash_check.structure(env_sim_env(disk), "store", count_line,
-					     &lines, NULL);
+		error = hash_inspect.structure(env_sim_env(disk), "store", count_line,
+					       &lines, NULL);
 		assert_true(!error || error == -ENOMEM);
 	}
 	port_fault_set(0, false);
@@ -840,7 +841,8 @@ static void test_store_that_is_open_is_left_alone(void **state)
 	damage_make(&st, damage_make_sessions);
 	disk = env_sim_copy(st.disk, false);
 	kv = damage_open(disk, "store");
-	o.error = hash_check.check(env_sim_env(disk), "store", note_finding, &o, &o.why);
+	o.error =
+		hash_inspect.check(env_sim_env(disk), "store", note_finding, &o, &o.why);
 	assert_int_equal(o.error, -EBUSY);
 	assert_non_null(strstr(o.why.text, "close it there first"));
 	assert_int_equal(kv_close(kv), 0);
@@ -856,17 +858,17 @@ static void test_what_is_no_store_is_refused(void **state)
 	struct file *f;
 
 	(void)state;
-	assert_int_equal(hash_check.recognise(env, "store"), KV_NOT_MINE);
+	assert_int_equal(hash_inspect.recognise(env, "store"), KV_NOT_MINE);
 	assert_int_equal(env->ops->mkdir(env, "store"), 0);
-	assert_int_equal(hash_check.recognise(env, "store"), KV_NOT_MINE);
-	o.error = hash_check.check(env, "store", note_finding, &o, &o.why);
+	assert_int_equal(hash_inspect.recognise(env, "store"), KV_NOT_MINE);
+	o.error = hash_inspect.check(env, "store", note_finding, &o, &o.why);
 	assert_int_equal(o.error, -ENOENT);
 	/* A name far beyond any log, and no header. */
 	assert_int_equal(
 		env_open(env, "store/ffffffffffff.log", ENV_WRITE | ENV_CREATE, &f), 0);
 	file_close(f);
-	assert_int_equal(hash_check.recognise(env, "store"), KV_PERHAPS_MINE);
-	o.error = hash_check.check(env, "store", note_finding, &o, &o.why);
+	assert_int_equal(hash_inspect.recognise(env, "store"), KV_PERHAPS_MINE);
+	o.error = hash_inspect.check(env, "store", note_finding, &o, &o.why);
 	assert_int_equal(o.error, -EBADMSG);
 	assert_true(o.why.text[0]);
 	env_sim_free(disk);

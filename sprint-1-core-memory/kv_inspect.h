@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0 */
 /*
- * kv_check.h - what an engine knows of its files when nobody has the store open: are they
+ * kv_inspect.h - what an engine knows of its files when nobody has the store open: are they
  * sound, what stands in them, what can be saved of a store that refuses to open?
  *
  * kv.h is what a store that works can do. This is for one that may not, so it stands apart:
  * the functions take a directory, open nothing as a store, and write nothing into it. An
- * engine that keeps files offers a const struct kv_check_ops; kvcheck is made of them.
+ * engine that keeps files offers a const struct kv_inspect_ops; kvcheck is made of them.
  *
  * Threads: one call at a time on a directory. A store that a process has open is refused
  *          (-EBUSY), because its files are under way.
  */
-#ifndef KV_CHECK_H
-#define KV_CHECK_H
+#ifndef KV_INSPECT_H
+#define KV_INSPECT_H
 
 #include "kv.h"
 
@@ -43,7 +43,7 @@ typedef int kv_salvage_fn(void *arg, const struct kv_salvaged *pair);
 
 enum kv_recognised { KV_NOT_MINE, KV_PERHAPS_MINE, KV_MINE };
 
-struct kv_check_ops {
+struct kv_inspect_ops {
 	/* Does the directory hold a store of this engine? By magic numbers; PERHAPS where
 	 * only files are left that other engines have as well. */
 	enum kv_recognised (*recognise)(struct env *env, const char *dir);
@@ -69,4 +69,4 @@ struct kv_check_ops {
  * end, where it does not fit. Returns out. */
 char *kv_quote(char *out, size_t size, struct kv_slice s);
 
-#endif /* KV_CHECK_H */
+#endif /* KV_INSPECT_H */

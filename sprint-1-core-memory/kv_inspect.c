@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0 */
 /*
- * kv_check.c - what the checks of all engines share: keys made readable.
+ * kv_inspect.c - what the checks of all engines share: keys made readable.
  */
-#include "kv_check.h"
+#include "kv_inspect.h"
 
 enum { ESCAPE_MAX = 4, DOTS = 3 };
 
