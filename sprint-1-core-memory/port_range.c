@@ -81,11 +81,12 @@ int port_range_grow(struct port_range *r, uint64_t bytes)
 	if (mprotect(at, (size_t)n, PROT_READ | PROT_WRITE))
 		return -ENOMEM;
 	(void)madvise(at, (size_t)n,
-		      r->flags & PORT_RANGE_HUGE ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+		      port_load_relaxed(&r->flags) & PORT_RANGE_HUGE ? MADV_HUGEPAGE
+								     : MADV_NOHUGEPAGE);
 	(void)madvise(at, (size_t)n, MADV_DODUMP);
 	if ((r->flags & PORT_RANGE_LOCK) && !mlock2(at, (size_t)n, MLOCK_ONFAULT))
-		r->locked += n;
-	r->ready = to;
+		port_store_relaxed(&r->locked, r->locked + n);
+	port_store_relaxed(&r->ready, to);
 	return 0;
 }
 
@@ -108,7 +109,7 @@ void port_range_discard(struct port_range *r, uint64_t from, uint64_t to)
 	to = to / unit * unit;
 	if (to <= from)
 		return;
-	if (r->locked)
+	if (port_load_relaxed(&r->locked))
 		discard_locked(r->base + from, (size_t)(to - from));
 	else
 		(void)madvise(r->base + from, (size_t)(to - from), MADV_DONTNEED);
@@ -116,10 +117,12 @@ void port_range_discard(struct port_range *r, uint64_t from, uint64_t to)
 
 void port_range_small(struct port_range *r)
 {
-	if (!(r->flags & PORT_RANGE_HUGE))
+	unsigned int flags = port_load_relaxed(&r->flags);
+
+	if (!(flags & PORT_RANGE_HUGE))
 		return;
-	r->flags &= ~(unsigned int)PORT_RANGE_HUGE;
-	(void)madvise(r->base, (size_t)r->ready, MADV_NOHUGEPAGE);
+	port_store_relaxed(&r->flags, flags & ~(unsigned int)PORT_RANGE_HUGE);
+	(void)madvise(r->base, (size_t)port_load_relaxed(&r->ready), MADV_NOHUGEPAGE);
 }
 
 void port_range_release(struct port_range *r)

@@ -7,8 +7,8 @@
  * reads it needs no lock against its growing. Parts can be given back, and read as zeros
  * when they are used again. In userspace mmap(2) does this.
  *
- * Threads: grow, reserve and release: the owner alone; discard: from any, on parts of which
- * nobody else needs the content.
+ * Threads: grow, reserve and release: the owner alone; discard: from any, also while it
+ * grows, on parts of which nobody else needs the content; small: one at a time.
  */
 #ifndef PORT_RANGE_H
 #define PORT_RANGE_H
