@@ -1,5 +1,15 @@
 # A part a line, so that each can be found.
 s3_node  := btree_search.c btree_node.c btree_node_search.c btree_node_split.c btree_node_check.c
 s3_src   := $(s3_node)
-s3_tests :=
+s3_upper := btree_engine.c btree_recover.c btree_checkpoint.c btree_walk.c btree_bulk.c btree_backup.c \
+	    btree_compact.c btree_verify.c btree_dump.c
+s3_src   += $(s3_upper)
+s3_core  := btree_core.c btree_operations.c btree_rebalance.c btree_value.c btree_write.c \
+	    btree_snapshot.c btree_cursor.c
+s3_src   += $(s3_core)
+s3_tests := btree_search_tests btree_node_tests btree_node_split_tests btree_node_history_tests
+$(O)/sprint-3-btree-storage/tests/btree_node_history_tests: $(O)/sprint-3-btree-storage/tests/btree_forest.o
 s3_bench :=
+s3_pager := btree_pager.c btree_page.c btree_evict.c btree_space.c btree_freed.c btree_free_map.c \
+	    btree_super.c btree_pager_checkpoint.c
+s3_src   += $(s3_pager)
