@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * env_bench.c - one file on the homes of env.h: a batch of random reads from the device and
- * from the page cache, single reads, and write with sync.
+ * env_bench.c - one file on the homes of env.h: random reads of 4 KiB from the device and from
+ * the page cache, one after the other and in a batch; writes; and writes with sync.
  *
  * The homes take turns, round by round, so that what else the machine does meets both.
  */
@@ -77,6 +77,22 @@ static uint64_t read_cold(struct bench *b, size_t home)
 	return read_batch(b, home, read);
 }
 
+static uint64_t read_cold_in_turn(struct bench *b, size_t home)
+{
+	struct file_read read[BATCH];
+	struct file *f = b->file[home];
+	uint64_t begun;
+	size_t i;
+
+	make_batch(b, home, read);
+	f->ops->advise(f, 0, 0, FILE_DONT_NEED);
+	begun = bench_now_ns();
+	for (i = 0; i < BATCH; i++)
+		bench_must(file_read(f, read[i].offset, read[i].data, PAGE, &read[i].got),
+			   "read");
+	return bench_now_ns() - begun;
+}
+
 static uint64_t read_cached(struct bench *b, size_t home)
 {
 	struct file_read read[BATCH];
@@ -94,6 +110,14 @@ static uint64_t read_one(struct bench *b, size_t home)
 	bench_must(file_read(b->file[home], offset, b->data[0], PAGE, &got), "read");
 	begun = bench_now_ns();
 	bench_must(file_read(b->file[home], offset, b->data[0], PAGE, &got), "read");
+	return bench_now_ns() - begun;
+}
+
+static uint64_t write_one(struct bench *b, size_t home)
+{
+	uint64_t offset = random_page(b), begun = bench_now_ns();
+
+	bench_must(file_write(b->file[home], offset, b->data[0], PAGE), "write");
 	return bench_now_ns() - begun;
 }
 
@@ -118,7 +142,7 @@ static void row(struct bench *b, const char *name,
 			b->ns[(h + i) % HOMES][i] = round(b, (h + i) % HOMES);
 	for (h = 0; h < HOMES; h++)
 		port_sort(b->ns[h], ROUNDS, sizeof(uint64_t), compare_u64);
-	printf("%-34s", name);
+	printf("%-36s", name);
 	for (h = 0; h < HOMES; h++)
 		printf(" %10.1f (%.1f)", (double)b->ns[h][ROUNDS / 2] * 1e-3,
 		       (double)b->ns[h][ROUNDS / 10] * 1e-3);
@@ -163,10 +187,12 @@ int main(int argc, char **argv)
 	make_file(b);
 	printf("median (tenth) of %d rounds in us        posix              uring\n",
 	       ROUNDS);
-	row(b, "64 random reads of 4 KiB, cold", read_cold);
-	row(b, "64 random reads of 4 KiB, cached", read_cached);
-	row(b, "one read of 4 KiB, cached", read_one);
-	row(b, "write 4 KiB and sync", write_synced);
+	row(b, "64 cold reads, one after the other", read_cold_in_turn);
+	row(b, "64 cold reads by read_many()", read_cold);
+	row(b, "64 cached reads by read_many()", read_cached);
+	row(b, "one cached read", read_one);
+	row(b, "one write", write_one);
+	row(b, "write and sync", write_synced);
 	for (h = 0; h < HOMES; h++)
 		file_close(b->file[h]);
 	bench_must(b->env[0]->ops->unlink(b->env[0], b->path), b->path);
