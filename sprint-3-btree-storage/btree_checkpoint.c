@@ -2,9 +2,10 @@
 /*
  * btree_checkpoint.c - the task that writes checkpoints, and what the log loses by them.
  *
- * A checkpoint is the tree as readers see it at one moment: taking it is a matter of fixing a
- * root and a position of the log, and freezing what the root reaches. It is then written
- * beside readers and writers; these copy the frozen pages that they change. Once its
+ * A checkpoint is the tip of the tree at one moment: taking it is a matter of noting a root and
+ * a position of the log, and freezing what the root reaches. It is then written beside readers
+ * and writers; these copy the frozen pages that they change. The tip may have writes that wait
+ * for their sync and that nobody sees yet: the log is synced up to them first. Once the
  * superblock is durable, the log before its position is of no use, and its segments go.
  *
  * How often? Each checkpoint writes every changed page once. Under random updates of a tree
@@ -253,9 +254,9 @@ int btree_checkpoint_take(struct btree_store *s, uint64_t rate, bool force,
 
 	port_mutex_lock(&s->write_lock);
 	needed = force ||
-		 s->visible.position != port_load_relaxed(&s->checkpoint_position);
+		 s->tree.tip.position != port_load_relaxed(&s->checkpoint_position);
 	if (needed)
-		error = begin(s, &s->visible, &c, why);
+		error = begin(s, &s->tree.tip, &c, why);
 	port_mutex_unlock(&s->write_lock);
 	if (needed && !error) {
 		error = write_pages(s, &c, rate, why);
