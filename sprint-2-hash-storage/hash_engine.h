@@ -15,9 +15,12 @@
  * 100: no cleaning. When the disk is full, writes clean as far as a tenth is dead, then
  * give -ENOSPC; two segments are kept in reserve, so that deletes and cleaning go on.
  *
- * Memory. The index takes 14 bytes a key when its leaves are full, twice that when all have
- * just been split, which is at 4096 * 2^n keys: 18 at 200,000 keys, 23 at 10 million.
- * All else is at most 2 MiB (with leaves of the usual size), however much is written. The
+ * Positions are not used twice: after 1 PiB written in the life of a store each write gives
+ * -EFBIG, and what is there can be read and copied to a new one.
+ *
+ * Memory. The index takes 20 bytes a key, and at most 24 at any number from 100,000 on; before,
+ * at most 2 MiB. (Its leaves are of eight sizes, so that they do not all split at the same
+ * time.) All else is at most 2 MiB (with leaves of the usual size), however much is written. The
  * log's pages are mapped from its files: the kernel takes them back when it needs memory.
  */
 #ifndef HASH_ENGINE_H

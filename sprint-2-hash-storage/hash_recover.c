@@ -311,6 +311,7 @@ int hash_recover(struct hash_store *s, struct kv_msg *why)
 		.last = LAST,
 		.map = s->option[HASH_MAP],
 		.group_ns = s->option[HASH_GROUP_MS] * 1000000,
+		.position_max = HASH_POSITION_MAX,
 	};
 	struct recovery v = { .s = s };
 	struct hash_checkpoint c = { 0 };

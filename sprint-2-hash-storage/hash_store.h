@@ -50,8 +50,15 @@ enum {
 	HASH_KEY_BITS = 17,
 };
 
+/* Where the log ends for good: a record's head has 47 bits for position / LOG_ALIGN. */
+#define HASH_POSITION_MAX (1ull << 50)
+
 /* An index entry's address while its record is not yet written: from here up. */
 #define HASH_PENDING (HASH_ADDRESS_MAX - (1u << 24))
+
+_Static_assert(HASH_POSITION_MAX / LOG_ALIGN < HASH_PENDING, "addresses are not pending");
+_Static_assert(HASH_POSITION_MAX / LOG_ALIGN == 1ull << (64 - HASH_KEY_BITS),
+	       "a head holds each position");
 
 enum hash_option {
 	HASH_MEMORY_BYTES,

@@ -288,6 +288,8 @@ static struct log *log_new(const struct log_config *c, int *error, struct kv_msg
 	log->config.dir = log->dir;
 	log->shift = (unsigned int)__builtin_ctzll(c->segment_bytes);
 	log->kept = UINT64_MAX;
+	if (!c->position_max || c->position_max > LOG_POSITION_MAX)
+		log->config.position_max = LOG_POSITION_MAX;
 	port_mutex_init(&log->lock);
 	*error = c->env->ops->cond_new(c->env, &log->wake);
 	if (*error) {
@@ -327,6 +329,7 @@ int log_create(const struct log_config *c, struct log **out, struct kv_msg *why)
 	port_free(number);
 	if (!error && n)
 		error = -EEXIST;
+	log->first = log->next = c->first;
 	if (error) {
 		log_free(log);
 		return kv_fail(why, error, "%s: cannot hold a new log", c->dir);

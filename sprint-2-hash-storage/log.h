@@ -37,6 +37,9 @@ enum {
 	LOG_TYPE_MAX = 127, /* the owner's record types: 0..127 */
 };
 
+/* A sequence has 56 bits. */
+#define LOG_POSITION_MAX ((1ull << 56) * LOG_ALIGN)
+
 /* For a record's sequence: its own position / LOG_ALIGN, which grows with each record. */
 #define LOG_SEQUENCE_POSITION UINT64_MAX
 
@@ -52,6 +55,11 @@ struct log_config {
 	unsigned int last;    /* of the reserve, held back for LOG_LAST */
 	bool map;             /* append through a map where the home can */
 	uint64_t group_ns;    /* for log_sync_later() */
+	/* Of a new log: the number of its first segment. */
+	uint64_t first;
+	/* No record reaches beyond this position: what the owner can hold of one; 0, and at
+	 * most, LOG_POSITION_MAX. */
+	uint64_t position_max;
 	/* What the owner knows to have been durable, all below this position: a log that
 	 * ends before it is damaged. 0: nothing. */
 	uint64_t durable;
@@ -110,7 +118,8 @@ enum log_append_flags {
  * Appends n records, all of them or none, also after a crash; more than one make a group,
  * of which each is a record with a position and a CRC of its own. Returns 0: they survive
  * the process from then on. -ENOSPC leaves the log as before and is not latched: a later
- * append may succeed. -EFBIG: more than a record can hold.
+ * append may succeed. -EFBIG: more than a record can hold; or the positions are used up, which
+ * env's log is told: what is there can be read, and must be written to a new log.
  */
 int log_append(struct log *log, struct log_item *item, size_t n, unsigned int flags);
 

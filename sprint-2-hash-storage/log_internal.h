@@ -36,7 +36,9 @@ struct log_segment_file {
 	bool damaged; /* a scan found it so */
 };
 
-/* Segments by number: two levels, so that readers need no lock and nothing moves. */
+/* Segments by number: two levels, so that readers need no lock and nothing moves. Numbers
+ * grow for ever and the table is gone through in a circle: between the lowest and the
+ * highest that is there are less than LOG_ROOT * LOG_LEAF. */
 enum { LOG_LEAF_BITS = 10, LOG_LEAF = 1 << LOG_LEAF_BITS, LOG_ROOT = 1 << 14 };
 
 struct log_leaf {
@@ -73,6 +75,7 @@ struct log {
 	bool syncing;         /* a leader is at it */
 	bool preparing;       /* the next segment is asked for or being made */
 	bool spares_busy;     /* files with spares' names are being made */
+	bool told_end;        /* that positions are used up */
 	unsigned int urgency; /* of those who ask: LOG_URGENT and LOG_LAST */
 	bool on_reserve;      /* a segment came from it, and it is not full again */
 	bool on_last;         /* the same of what is kept for LOG_LAST */
@@ -95,6 +98,14 @@ static inline uint64_t log_offset(const struct log *log, const struct log_segmen
 				  uint64_t position)
 {
 	return position - (s->number << log->shift);
+}
+
+/* No position of these numbers is beyond the log's. */
+static inline bool log_numbers_fit(const struct log *log, uint64_t number, uint64_t units)
+{
+	uint64_t end = log->config.position_max >> log->shift;
+
+	return number < end && units <= end - number;
 }
 
 /* The segment that has this number among its own, NULL when there is none; no lock needed. */

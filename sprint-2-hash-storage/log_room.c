@@ -51,6 +51,21 @@ static bool is_huge(const struct log *log, uint64_t need)
 	       log->config.segment_bytes - LOG_SEGMENT_HEADER_BYTES - LOG_HEADER_BYTES;
 }
 
+/* -EFBIG when a segment cannot have these numbers. */
+static int check_numbers(struct log *log, uint64_t number, uint64_t units)
+{
+	struct env *env = log->config.env;
+
+	if (log_numbers_fit(log, number, units))
+		return 0;
+	if (!log->told_end && env->ops->log)
+		env->ops->log(env,
+			      "the log's positions are used up, so nothing more can be "
+			      "written: copy what is there into a new store");
+	log->told_end = true;
+	return -EFBIG;
+}
+
 /* A record too large for an ordinary segment gets one of its own, without room for another:
  * positions behind its first unit would not lead to it. Under lock, and also for those who
  * would not wait: room made beforehand would go to others. It is rare, and copying a
@@ -74,7 +89,9 @@ static int make_huge(struct log *log, uint64_t need)
 		if (error)
 			return error;
 	}
-	error = log_segment_create(log, log->next, bytes, false, &s);
+	error = check_numbers(log, log->next, ((bytes - 1) >> log->shift) + 1);
+	if (!error)
+		error = log_segment_create(log, log->next, bytes, false, &s);
 	if (error)
 		return error;
 	log->next += s->units;
@@ -194,8 +211,12 @@ static void prepare(struct log *log)
 	log->preparing = true;
 	log->urgency = 0;
 	log->syncs_seen = log->stat_syncs;
+	error = check_numbers(log, number, 1);
+	spare &= !error;
 	port_mutex_unlock(&log->lock);
-	error = log_segment_create(log, number, log->config.segment_bytes, spare, &s);
+	if (!error)
+		error = log_segment_create(log, number, log->config.segment_bytes, spare,
+					   &s);
 	if (out_of_space(error) && !spare && urgent) {
 		spare = true;
 		error = log_segment_create(log, number, log->config.segment_bytes, spare,

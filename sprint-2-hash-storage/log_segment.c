@@ -112,47 +112,46 @@ int log_directory(struct log *log, uint64_t **number, size_t *n)
 
 /* ---- the table of segments ---- */
 
+static struct log_leaf **leaf_of(struct log *log, uint64_t number)
+{
+	return &log->root[(number >> LOG_LEAF_BITS) & (LOG_ROOT - 1)];
+}
+
 struct log_segment_file *log_segment_find(struct log *log, uint64_t number)
 {
-	uint64_t top = number >> LOG_LEAF_BITS;
-	struct log_leaf *leaf;
+	struct log_leaf *leaf = port_load_acquire(leaf_of(log, number));
+	struct log_segment_file *s =
+		leaf ? port_load_acquire(&leaf->segment[number & (LOG_LEAF - 1)]) : NULL;
 
-	if (top >= LOG_ROOT)
-		return NULL;
-	leaf = port_load_acquire(&log->root[top]);
-	return leaf ? port_load_acquire(&leaf->segment[number & (LOG_LEAF - 1)]) : NULL;
+	/* Not one that is a whole circle older or newer. */
+	return s && number - s->number < s->units ? s : NULL;
 }
 
 static int publish_number(struct log *log, uint64_t number, struct log_segment_file *s)
 {
-	uint64_t top = number >> LOG_LEAF_BITS;
-	struct log_leaf *leaf;
+	struct log_leaf *leaf = *leaf_of(log, number);
 
-	if (top >= LOG_ROOT)
-		return -EFBIG;
-	leaf = log->root[top];
 	if (!leaf) {
 		leaf = port_alloc(sizeof(*leaf));
 		if (!leaf)
 			return -ENOMEM;
 		memset(leaf, 0, sizeof(*leaf));
-		port_store_release(&log->root[top], leaf);
+		port_store_release(leaf_of(log, number), leaf);
 	}
+	if (leaf->segment[number & (LOG_LEAF - 1)])
+		return -EFBIG;
 	port_store_release(&leaf->segment[number & (LOG_LEAF - 1)], s);
 	return 0;
 }
 
 void log_segment_unpublish(struct log *log, const struct log_segment_file *s)
 {
-	struct log_leaf *leaf;
-	uint64_t i, number;
+	uint64_t number;
 
-	for (i = 0; i < s->units; i++) {
-		number = s->number + i;
-		leaf = number >> LOG_LEAF_BITS < LOG_ROOT
-			       ? log->root[number >> LOG_LEAF_BITS]
-			       : NULL;
-		if (leaf)
+	for (number = s->number; number - s->number < s->units; number++) {
+		struct log_leaf *leaf = *leaf_of(log, number);
+
+		if (leaf && leaf->segment[number & (LOG_LEAF - 1)] == s)
 			port_store_release(&leaf->segment[number & (LOG_LEAF - 1)], NULL);
 	}
 }
@@ -160,7 +159,7 @@ void log_segment_unpublish(struct log *log, const struct log_segment_file *s)
 int log_segment_publish(struct log *log, struct log_segment_file *s)
 {
 	uint64_t i;
-	int error = 0;
+	int error = log_numbers_fit(log, s->number, s->units) ? 0 : -EFBIG;
 
 	for (i = 0; !error && i < s->units; i++)
 		error = publish_number(log, s->number + i, s);

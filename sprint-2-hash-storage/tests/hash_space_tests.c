@@ -558,8 +558,7 @@ static void test_index_takes_24_bytes_a_key_at_most(void **state)
 	assert_int_equal(make_scratch(state), 0);
 	assert_int_equal(kv_open(&hash_engine, env_posix(), scratch, "", &kv, NULL), 0);
 	assert_true(index_bytes(kv, &key, 200000) <= 24);
-	/* Half full at worst, just after all leaves have been split. */
-	assert_true(index_bytes(kv, &key, 540000) <= 27);
+	assert_true(index_bytes(kv, &key, 540000) <= 24);
 	if (fixture_torture_seconds()) {
 		assert_true(index_bytes(kv, &key, 1000000) <= 24);
 		assert_true(index_bytes(kv, &key, 10000000) <= 24);

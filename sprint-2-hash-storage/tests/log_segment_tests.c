@@ -375,6 +375,92 @@ static void test_name_beyond_all_numbers_is_refused(void **state)
 	end(&f);
 }
 
+/* ---- positions at their end ---- */
+
+/* Three segments are left, of which a large record takes two. */
+static void test_log_whose_positions_are_used_up_refuses_and_can_be_read(void **state)
+{
+	static const uint64_t last = LOG_POSITION_MAX / SEGMENT;
+	uint64_t position[2] = { 0 }, n = 0;
+	struct fixture f;
+	unsigned int turn;
+
+	(void)state;
+	begin(&f, NULL);
+	f.config.first = last - 3;
+	create_log(&f);
+	position[0] = append(&f, 0, SEGMENT);
+	assert_int_equal(position[0] / SEGMENT, last - 3);
+	while (!try_append(f.log, n + 1, 8000, 0, &position[1]))
+		n++;
+	assert_true(n >= SEGMENT_ROOM / 8100);
+	for (turn = 0; turn < 3; turn++) { /* also after opening anew */
+		assert_int_equal(try_append(f.log, 1, 8000, 0, NULL), -EFBIG);
+		assert_int_equal(try_append(f.log, 1, SEGMENT, 0, NULL), -EFBIG);
+		assert_int_equal(try_append(f.log, 1, 8000, LOG_URGENT | LOG_LAST, NULL),
+				 -EFBIG);
+		assert_int_equal(log_wait_room(f.log, 8024, 0), -EFBIG);
+		assert_int_equal(stat_of(f.log, "log_failed"), 0);
+		assert_int_equal(log_sync(f.log, log_end(f.log) - 1), 0);
+		assert_reads(&f, position[0], 0, SEGMENT);
+		reopen_log(&f, 0);
+		assert_int_equal(f.list.n, n + 1);
+	}
+	assert_int_equal(count_files(&f, ".log"), 2);
+	end(&f);
+}
+
+static void test_owner_may_end_positions_earlier(void **state)
+{
+	struct fixture f;
+	uint64_t n = 0;
+
+	(void)state;
+	begin(&f, NULL);
+	f.config.position_max = 4 * SEGMENT;
+	create_log(&f);
+	while (!try_append(f.log, n, 8000, 0, NULL))
+		n++;
+	assert_int_equal(try_append(f.log, n, 8000, 0, NULL), -EFBIG);
+	assert_int_equal(log_end(f.log) / SEGMENT, 3);
+	reopen_log(&f, 0);
+	assert_int_equal(f.list.n, n);
+	f.config.position_max = 5 * SEGMENT;
+	reopen_log(&f, 0);
+	(void)append(&f, n, 8000);
+	end(&f);
+}
+
+/* Numbers that fall on one place of the table of segments, a whole circle apart. */
+static void test_numbers_a_circle_apart_are_told_apart(void **state)
+{
+	static const uint64_t circle = 1 << 24;
+	uint64_t position[40], i;
+	struct fixture f;
+	struct seen s;
+
+	(void)state;
+	begin(&f, NULL);
+	f.config.first = circle - 3;
+	create_log(&f);
+	for (i = 0; i < 40; i++)
+		position[i] = append(&f, i, 8000);
+	assert_true(log_end(f.log) / SEGMENT > circle);
+	for (i = 0; i < 40; i++) {
+		uint64_t behind = position[i] + circle * SEGMENT;
+		uint64_t before = position[i] - circle * SEGMENT;
+
+		assert_reads(&f, position[i], i, 8000);
+		assert_int_equal(read_crc(f.log, behind, true, &s), -ENOENT);
+		assert_int_equal(read_crc(f.log, before, true, &s), -ENOENT);
+	}
+	reopen_log(&f, 0);
+	assert_int_equal(f.list.n, 40);
+	for (i = 0; i < 40; i++)
+		assert_reads(&f, position[i], i, 8000);
+	end(&f);
+}
+
 static void test_files_of_other_names_are_left_alone(void **state)
 {
 	static const char *const other[] = { "log/00000000000.log", "log/x.log",
@@ -503,6 +589,9 @@ int main(void)
 		TEST(test_create_does_not_touch_a_log_that_is_there),
 		TEST(test_log_of_another_store_or_size_is_refused),
 		TEST(test_name_beyond_all_numbers_is_refused),
+		TEST(test_log_whose_positions_are_used_up_refuses_and_can_be_read),
+		TEST(test_owner_may_end_positions_earlier),
+		TEST(test_numbers_a_circle_apart_are_told_apart),
 		TEST(test_files_of_other_names_are_left_alone),
 		TEST(test_no_memory_at_any_allocation_is_an_error_and_no_leak),
 		TEST(test_failure_of_any_call_is_an_error_and_the_log_opens_again),
