@@ -133,6 +133,7 @@ static inline bool btree_page_begin(struct btree_pager *p, uint32_t page,
 {
 	uint64_t s;
 
+	*version = 0;
 	if (page >= port_load_acquire(&p->limit))
 		return false;
 	s = port_load_acquire(&p->state[page]);
