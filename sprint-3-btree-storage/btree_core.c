@@ -147,6 +147,22 @@ static int descend(struct btree_tree *t, uint64_t root, bool kept, struct kv_sli
 	}
 }
 
+/* The leaf is pinned meanwhile: a value may be larger than the memory for pages, and would
+ * drive the leaf out, whose version says whether the value was still the key's. */
+static int read_large(struct btree_tree *t, const struct descent *d,
+		      const struct btree_overflow *o, struct kv_buf *value,
+		      struct kv_msg *why)
+{
+	int error = btree_page_pin(t->pager, d->page, 0, why);
+
+	if (error)
+		return error;
+	if (btree_page_valid(t->pager, d->page, d->version))
+		error = btree_value_read(t, o, value, why);
+	btree_page_unpin(t->pager, d->page);
+	return error;
+}
+
 static int read_leaf(struct btree_tree *t, const struct descent *d, struct kv_slice key,
 		     struct kv_buf *value, struct kv_msg *why)
 {
@@ -166,7 +182,7 @@ static int read_leaf(struct btree_tree *t, const struct descent *d, struct kv_sl
 		o = btree_value_ref(v);
 		if (!btree_page_valid(t->pager, d->page, d->version))
 			return -EAGAIN;
-		error = btree_value_read(t, &o, value, why);
+		error = read_large(t, d, &o, value, why);
 	} else {
 		error = kv_buf_set(value, v.data, v.len);
 	}

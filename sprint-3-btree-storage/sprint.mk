@@ -7,9 +7,6 @@ s3_src   += $(s3_upper)
 s3_core  := btree_core.c btree_operations.c btree_rebalance.c btree_value.c btree_write.c \
 	    btree_snapshot.c btree_cursor.c
 s3_src   += $(s3_core)
-s3_pager := btree_pager.c btree_page.c btree_evict.c btree_space.c btree_freed.c btree_free_map.c \
-	    btree_super.c btree_pager_checkpoint.c
-s3_src   += $(s3_pager)
 s3_tests := btree_search_tests btree_node_tests btree_node_split_tests btree_node_page_tests btree_node_history_tests
 $(O)/sprint-3-btree-storage/tests/btree_node_page_tests: $(O)/sprint-3-btree-storage/tests/btree_node_reader.o
 $(O)/sprint-3-btree-storage/tests/btree_node_history_tests: $(O)/sprint-3-btree-storage/tests/btree_forest.o
