@@ -14,8 +14,16 @@
 
 #include "../env.h"
 #include "../hash_engine.h"
+#include "../hash_index.h"
 
-enum { KEY_BYTES = 24, BATCH = 16, LINE = 64, SYNC_NS = 1000000000, WRITERS = 8 };
+enum {
+	KEY_BYTES = 24,
+	BATCH = 16,
+	CHUNK = 256 * BATCH, /* keys that are made at a time, before the clock runs */
+	LINE = 64,
+	SYNC_NS = 1000000000,
+	WRITERS = 8,
+};
 
 struct bench {
 	/* constant */
@@ -25,6 +33,8 @@ struct bench {
 
 	struct kv *kv;
 	uint64_t random; /* a state */
+	uint64_t index_bytes;
+	char key[CHUNK][KEY_BYTES + 1];
 	struct kv_buf value[BATCH];
 };
 
@@ -114,69 +124,115 @@ static void load(struct bench *b)
 
 static void print_stat(void *arg, const char *name, uint64_t value)
 {
-	const struct bench *b = arg;
+	struct bench *b = arg;
 
-	if (!strcmp(name, "index_bytes"))
+	if (!strcmp(name, "index_bytes")) {
+		b->index_bytes = value;
 		printf("  %-38s %12.1f\n", "bytes of index a pair",
 		       (double)value / (double)b->records);
-	else if (!strcmp(name, "index_longest_split"))
+	} else if (!strcmp(name, "index_longest_split"))
 		printf("  %-38s %12llu entries\n", "longest split",
 		       (unsigned long long)value);
 }
 
+/* ---- the index alone: what growth costs the one who pays for it ---- */
+
+static void measure_growth(const struct bench *b)
+{
+	const struct hash_index_config c = { &hash_table_swiss, 3584, 100, 0 };
+	uint64_t *ns = bench_alloc(b->records * sizeof(*ns));
+	uint64_t i, hash, begun, random = 1;
+	struct hash_index *ix;
+	struct epoch *epoch;
+
+	bench_must(epoch_new(&epoch), "epoch");
+	bench_must(hash_index_new(&c, epoch, &ix), "index");
+	for (i = 0; i < b->records; i++) {
+		hash = bench_random(&random);
+		begun = bench_now_ns();
+		hash_index_lock(ix, hash_index_shard(hash));
+		bench_must(hash_index_insert(ix, hash, i), "insert");
+		hash_index_unlock(ix, hash_index_shard(hash));
+		ns[i] = bench_now_ns() - begun;
+	}
+	port_sort(ns, b->records, sizeof(*ns), compare_u64);
+	printf("\nthe index alone, growing to %llu entries: one insert\n",
+	       (unsigned long long)b->records);
+	printf("  %-38s %12.2f us\n", "median", (double)ns[b->records / 2] * 1e-3);
+	printf("  %-38s %12.2f us\n", "p99.99, with a split",
+	       (double)ns[b->records - b->records / 10000 - 1] * 1e-3);
+	printf("  %-38s %12.2f us\n", "longest", (double)ns[b->records - 1] * 1e-3);
+	hash_index_free(ix);
+	epoch_free(epoch);
+	port_free_aligned(ns);
+}
+
 /* ---- gets ---- */
 
-static uint64_t get_one(void *arg, size_t ops)
+static void make_chunk(struct bench *b)
 {
-	struct bench *b = arg;
-	uint64_t begun = bench_now_ns();
-	char key[KEY_BYTES + 1];
+	size_t i;
 
-	for (; ops; ops--) {
-		make_key(bench_random(&b->random) % b->records, key);
-		bench_must(kv_get(b->kv, kv_slice(key, KEY_BYTES), &b->value[0]), "get");
+	for (i = 0; i < CHUNK; i++)
+		make_key(bench_random(&b->random) % b->records, b->key[i]);
+}
+
+static uint64_t get_chunk(struct bench *b, size_t n)
+{
+	uint64_t begun = bench_now_ns();
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		bench_must(kv_get(b->kv, kv_slice(b->key[i], KEY_BYTES), &b->value[0]),
+			   "get");
+	return bench_now_ns() - begun;
+}
+
+static uint64_t get_chunk_batched(struct bench *b, size_t n)
+{
+	uint64_t begun = bench_now_ns();
+	struct kv_slice slice[BATCH];
+	int error[BATCH];
+	size_t i, j, m;
+
+	for (i = 0; i < n; i += m) {
+		m = n - i < BATCH ? n - i : BATCH;
+		for (j = 0; j < m; j++)
+			slice[j] = kv_slice(b->key[i + j], KEY_BYTES);
+		bench_must(kv_multi_get(b->kv, NULL, m, slice, b->value, error),
+			   "multi_get");
 	}
 	return bench_now_ns() - begun;
 }
 
-/* The keys alone: what the rows before and after spend beside the store. */
-static uint64_t make_keys(void *arg, size_t ops)
+static uint64_t each_chunk(struct bench *b, size_t ops,
+			   uint64_t (*run)(struct bench *b, size_t n))
 {
-	struct bench *b = arg;
-	uint64_t begun = bench_now_ns();
-	char key[KEY_BYTES + 1];
+	uint64_t took = 0;
+	size_t n;
 
-	for (; ops; ops--) {
-		make_key(bench_random(&b->random) % b->records, key);
-		bench_sink += (uint8_t)key[KEY_BYTES - 1];
+	for (; ops; ops -= n) {
+		n = ops < CHUNK ? ops : CHUNK;
+		make_chunk(b);
+		took += run(b, n);
 	}
-	return bench_now_ns() - begun;
+	return took;
+}
+
+static uint64_t get_one(void *arg, size_t ops)
+{
+	return each_chunk(arg, ops, get_chunk);
 }
 
 static uint64_t get_many(void *arg, size_t ops)
 {
-	struct bench *b = arg;
-	uint64_t begun = bench_now_ns();
-	char key[BATCH][KEY_BYTES + 1];
-	struct kv_slice slice[BATCH];
-	int error[BATCH];
-	size_t i, n;
-
-	for (n = 0; n < ops; n += BATCH) {
-		for (i = 0; i < BATCH; i++) {
-			make_key(bench_random(&b->random) % b->records, key[i]);
-			slice[i] = kv_slice(key[i], KEY_BYTES);
-		}
-		bench_must(kv_multi_get(b->kv, NULL, BATCH, slice, b->value, error),
-			   "multi_get");
-	}
-	return (bench_now_ns() - begun) * ops / n;
+	return each_chunk(arg, ops, get_chunk_batched);
 }
 
 /* ---- the machine's own: a chase through as much memory ---- */
 
 struct chase {
-	uint64_t *index, *log; /* zeros */
+	uint64_t *index, *log; /* zeros; in pages as the store's are */
 	uint64_t index_lines, log_lines;
 	uint64_t random; /* a state of full period: no line is met in a circle */
 };
@@ -204,24 +260,25 @@ static uint64_t chase(void *arg, size_t ops)
 
 static void measure_gets(struct bench *b)
 {
+	size_t index_bytes = (b->index_bytes / PORT_HUGE_BYTES + 1) * PORT_HUGE_BYTES;
 	struct chase c = {
-		.index_lines = b->records * 18 / LINE + 1,
+		.index = port_alloc_huge(index_bytes),
+		.index_lines = index_bytes / LINE,
 		.log_lines = b->records * (b->value_bytes + 60) / LINE + 1,
 	};
 
-	c.index = bench_alloc(c.index_lines * LINE);
+	if (!c.index)
+		bench_die("no memory for %zu bytes", index_bytes);
 	c.log = bench_alloc(c.log_lines * LINE);
-	memset(c.index, 0, c.index_lines * LINE);
+	memset(c.index, 0, index_bytes);
 	memset(c.log, 0, c.log_lines * LINE);
-	bench_section("uniform gets");
-	bench_row("two dependent reads of such memory", b->records, 0, chase, &c);
-	port_free_aligned(c.index);
+	bench_section("uniform gets; get against the others");
+	bench_row("get of a cold key", b->records, 0, get_one, b);
+	bench_row("chase of two dependent misses", b->records, 0, chase, &c);
+	bench_row("multi_get of 16, a key", b->records, 0, get_many, b);
+	port_free_huge(c.index, index_bytes);
 	port_free_aligned(c.log);
 	bench_group();
-	bench_row("making a key", b->records, 0, make_keys, b);
-	bench_group();
-	bench_row("get, with its key", b->records, 0, get_one, b);
-	bench_row("multi_get of 16, a key", b->records, 0, get_many, b);
 }
 
 /* ---- opening ---- */
@@ -369,7 +426,7 @@ static void parse(struct bench *b, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	struct bench b = {
+	static struct bench b = {
 		.dir = "build/hash-bench",
 		.records = 1000000,
 		.value_bytes = 100,
@@ -382,6 +439,7 @@ int main(int argc, char **argv)
 	open_store(&b);
 	load(&b);
 	kv_stats(b.kv, print_stat, &b);
+	measure_growth(&b);
 	measure_gets(&b);
 	close_store(&b);
 	measure_open(&b);
