@@ -8,6 +8,7 @@
 #include "../sprint-1-core-memory/array_engine.h"
 #include "../sprint-2-hash-storage/env.h"
 #include "../sprint-2-hash-storage/hash_engine.h"
+#include "../sprint-3-btree-storage/btree_engine.h"
 
 static const char *own_version(void)
 {
@@ -43,10 +44,23 @@ const struct engine_info engine_hash = {
 		"18 bytes a pair.",
 };
 
+const struct engine_info engine_btree = {
+	.name = "btree",
+	.kind = ENGINE_OURS,
+	.ops = &btree_engine,
+	.version = own_version,
+	.tuning =
+		"Defaults: pages of 4 KiB in 1 GiB of memory, huge pages where the system has some, "
+		"log segments of 8 MiB in memory maps, a checkpoint after 64 MiB of log or half "
+		"of the tree's size. The checksum of a page is verified when it is read from the "
+		"file.",
+};
+
 static const struct engine_info *const engines[] = {
-	&engine_hash,     &engine_array,      &engine_sqlite,     &engine_lmdb,
-	&engine_rocksdb,  &engine_leveldb,    &engine_wiredtiger, &engine_bdb_btree,
-	&engine_bdb_hash, &engine_tkrzw_hash, &engine_tkrzw_tree, &engine_null,
+	&engine_hash,      &engine_btree,    &engine_array,      &engine_sqlite,
+	&engine_lmdb,      &engine_rocksdb,  &engine_leveldb,    &engine_wiredtiger,
+	&engine_bdb_btree, &engine_bdb_hash, &engine_tkrzw_hash, &engine_tkrzw_tree,
+	&engine_null,
 };
 
 const struct engine_info *engines_get(size_t i)
