@@ -59,7 +59,7 @@ static int verify(const struct target *t, bool files_only, bool verbose)
 	if (verify_files(t, &p))
 		return EXIT_FAILED;
 	if (p.faults) {
-		printf("%s: %llu faults. It was not opened, because opening changes files. "
+		printf("%s: faults: %llu. It was not opened, because opening changes files. "
 		       "Restore a backup, or save what is left: kvcheck salvage %s NEWDIR\n",
 		       t->dir, (unsigned long long)p.faults, t->dir);
 		return EXIT_FAILED;

@@ -132,8 +132,8 @@ static int tell_gap(const struct hash_teller *t, const struct hash_survey *s,
 	char name[32], led[64] = "";
 
 	if (keys)
-		(void)snprintf(led, sizeof(led), "; the checkpoint has %zu keys there",
-			       keys);
+		(void)snprintf(led, sizeof(led),
+			       "; keys that the checkpoint has there: %zu", keys);
 	if (g->file == SIZE_MAX) {
 		log_raw_name(name, g->number);
 		return hash_tell(

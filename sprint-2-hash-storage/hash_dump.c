@@ -47,10 +47,9 @@ static int dump_identity(const struct dump *d)
 
 static int dump_index(const struct dump *d)
 {
-	static const char *const table[] = { "chaining", "linear", "robin-hood", "cuckoo",
-					     "swiss" };
 	const struct hash_image *image = &d->files->index;
 	const struct hash_index_header *h = &image->header;
+	const struct hash_table_ops *table = hash_table_get(h->table & 0xff);
 	uint64_t i;
 	int error;
 
@@ -59,12 +58,13 @@ static int dump_index(const struct dump *d)
 	if (!image->listed)
 		return say(d, "INDEX: %s, at offset %llu", image->wrong,
 			   (unsigned long long)image->wrong_at);
-	error = say(d,
-		    "INDEX: format %u.%u, leaves of %u, table %s, as of position %llx; "
-		    "about %llu entries, %llu keys, %llu live bytes",
-		    h->major, h->minor, h->leaf, h->table < 5 ? table[h->table] : "?",
-		    (unsigned long long)h->position, (unsigned long long)h->entries,
-		    (unsigned long long)h->keys, (unsigned long long)h->live_bytes);
+	error = say(
+		d,
+		"INDEX: format %u.%u, leaves of %u, table %s, layout %u, as of position %llx; "
+		"about %llu entries, %llu keys, %llu live bytes",
+		h->major, h->minor, h->leaf, table ? table->name : "?", h->table >> 8,
+		(unsigned long long)h->position, (unsigned long long)h->entries,
+		(unsigned long long)h->keys, (unsigned long long)h->live_bytes);
 	for (i = 0; !error && i < h->segments; i++)
 		error = say(d, "  segment %012llx: %llu bytes live, %llu of deletes",
 			    (unsigned long long)image->list[i].number,

@@ -180,15 +180,19 @@ static void identify(struct hash_files *f)
 	f->segment_bytes = f->identity.segment_bytes;
 }
 
-static bool is_there(const struct hash_files *f, uint64_t number, size_t but)
+/* Under its own name, or under another one that was met before this file. */
+static bool is_there(const struct hash_files *f, uint64_t number, size_t this)
 {
 	size_t i;
 
-	for (i = 0; i < f->files; i++)
-		if (i != but && f->file[i].number == number &&
-		    (f->file[i].role == HASH_FILE_OURS ||
-		     (f->file[i].role == HASH_FILE_MISPLACED && i < but)))
+	for (i = 0; i < f->files; i++) {
+		enum hash_role role = f->file[i].role;
+
+		if (i == this || f->file[i].number != number)
+			continue;
+		if (role == HASH_FILE_OURS || (role == HASH_FILE_MISPLACED && this > i))
 			return true;
+	}
 	return false;
 }
 

@@ -335,7 +335,8 @@ int hash_recover(struct hash_store *s, struct kv_msg *why)
 	}
 	if (loaded)
 		count_segments(s, &c);
-	port_sort(v.retired, v.n, sizeof(*v.retired), compare_numbers);
+	if (v.n)
+		port_sort(v.retired, v.n, sizeof(*v.retired), compare_numbers);
 	error = check_segments(&v, &c, why);
 	if (error) {
 		(void)log_close(s->log);
