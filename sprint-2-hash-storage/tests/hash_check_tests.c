@@ -14,6 +14,8 @@
 #include "../../sprint-1-core-memory/tests/test_scale.h"
 #include "hash_damage.h"
 
+#include <time.h>
+
 struct outcome {
 	unsigned int facts, notes, faults;
 	char text[4096]; /* of notes and faults */
@@ -874,6 +876,47 @@ static void test_what_is_no_store_is_refused(void **state)
 	env_sim_free(disk);
 }
 
+/* Several bytes of segments at once: as long as KV_TORTURE says, and some rounds in any
+ * case. */
+static void test_several_bytes_of_segments(void **state)
+{
+	static struct damage_store st;
+	time_t end = time(NULL) + (time_t)fixture_torture_seconds();
+	struct tally t = { 0 };
+	struct damage_files f;
+	uint64_t seed = 101, round;
+	size_t i, n;
+
+	(void)state;
+	damage_make(&st, damage_make_cleaned);
+	damage_list(st.disk, &f);
+	for (round = 0; round < 200 / test_scale() + 1 || time(NULL) < end; round++) {
+		struct env_sim *disk = env_sim_copy(st.disk, false);
+		char damage[64], path[ENV_PATH_MAX];
+
+		(void)snprintf(damage, sizeof(damage), "seed %llu",
+			       (unsigned long long)seed);
+		n = 1 + fixture_random(&seed) % 5;
+		while (n) {
+			i = fixture_random(&seed) % f.n;
+			if (!damage_is(f.name[i], ".log"))
+				continue;
+			assert_int_equal(env_path(path, "store", f.name[i]), 0);
+			assert_int_equal(
+				env_sim_flip(disk, path,
+					     fixture_random(&seed) % f.size[i],
+					     (uint8_t)(1 + fixture_random(&seed) % 255)),
+				0);
+			n--;
+		}
+		(void)judge(&st, disk, false, damage, &t);
+		env_sim_free(disk);
+	}
+	print_tally("several", &t);
+	assert_true(t.faults);
+	damage_free(&st);
+}
+
 /* Keys are shown as they are where they can be, and never break a line. */
 static void test_quoted_keys(void **state)
 {
@@ -896,6 +939,7 @@ int main(void)
 		LEAK_CHECKED(test_sound_store_has_neither_fault_nor_note),
 		LEAK_CHECKED(test_each_byte_of_a_store_is_found_or_harmless),
 		LEAK_CHECKED(test_each_byte_of_a_cleaned_store_is_found_or_harmless),
+		LEAK_CHECKED(test_several_bytes_of_segments),
 		LEAK_CHECKED(test_files_cut_anywhere),
 		LEAK_CHECKED(test_zeroed_sectors),
 		LEAK_CHECKED(test_each_file_missing),
