@@ -36,7 +36,14 @@ struct port_mutex {
 	pthread_mutex_t m;
 };
 
-#define port_mutex_init(mu)    ((void)pthread_mutex_init(&(mu)->m, NULL))
+/* What is done under these locks is short: who meets another there looks again a few times
+ * before it sleeps, as the kernel's mutex does. */
+#ifdef PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP
+#define port_mutex_init(mu) \
+	((void)((mu)->m = (pthread_mutex_t)PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP))
+#else
+#define port_mutex_init(mu) ((void)pthread_mutex_init(&(mu)->m, NULL))
+#endif
 #define port_mutex_lock(mu)    ((void)pthread_mutex_lock(&(mu)->m))
 #define port_mutex_unlock(mu)  ((void)pthread_mutex_unlock(&(mu)->m))
 #define port_mutex_destroy(mu) ((void)pthread_mutex_destroy(&(mu)->m))
