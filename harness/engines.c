@@ -41,7 +41,7 @@ const struct engine_info engine_hash = {
 		"Defaults: log segments of 8 MiB in memory maps, a Swiss-style index, the "
 		"checksum of each value verified when it is read, cleaning when half of the log "
 		"is dead. The budget does not bound the index, which must be in memory: about "
-		"18 bytes a pair.",
+		"20 bytes a pair.",
 };
 
 const struct engine_info engine_btree = {
