@@ -58,16 +58,19 @@ static void list_dirty(struct btree_checkpoint *c, size_t most)
 static int take_map_run(struct btree_pager *p, struct btree_run *out)
 {
 	struct btree_pager_space *s = p->space;
-	unsigned int i, best = 0;
+	uint32_t need = btree_map_pages(p, s->pages);
+	struct btree_run *best = NULL;
+	unsigned int i;
 
 	btree_space_fill_spares(p);
-	for (i = 1; i < BTREE_MAP_SPARES; i++)
-		if (s->map_spare[i].n > s->map_spare[best].n)
-			best = i;
-	*out = s->map_spare[best];
-	if (out->n < btree_map_pages(p, btree_space_end(p)))
+	for (i = 0; i < BTREE_MAP_SPARES; i++)
+		if (s->map_spare[i].n >= need &&
+		    (!best || s->map_spare[i].page < best->page))
+			best = &s->map_spare[i];
+	if (!best)
 		return -ENOSPC;
-	s->map_spare[best] = (struct btree_run){ 0, 0 };
+	*out = *best;
+	*best = (struct btree_run){ 0, 0 };
 	return 0;
 }
 
@@ -82,7 +85,7 @@ static int begin_locked(struct btree_checkpoint *c, size_t dirty)
 	error = take_map_run(p, &c->run);
 	if (error)
 		return error;
-	super->pages = btree_space_end(p);
+	super->pages = btree_space_end(p, c->run);
 	super->map_page = c->run.page;
 	super->map_pages = btree_map_pages(p, super->pages);
 	c->map = port_alloc((size_t)super->map_pages * p->shape.page_bytes);

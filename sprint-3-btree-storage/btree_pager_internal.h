@@ -190,8 +190,9 @@ void btree_space_grown(struct btree_pager *p, uint32_t pages);
 void btree_space_fill_spares(struct btree_pager *p);
 /* A run that was reserved and not used. */
 void btree_space_unreserve(struct btree_pager_space *s);
-/* How many pages the file needs for what is used, with the reserve. */
-uint32_t btree_space_end(const struct btree_pager *p);
+/* How many pages the file needs for the current tree, the map's places (this one among them)
+ * and the reserve. */
+uint32_t btree_space_end(const struct btree_pager *p, struct btree_run map);
 /* Takes a free number out of memory's list for the evictor; 0: none. Takes the lock. */
 uint32_t btree_space_pop_resident(struct btree_pager_space *s);
 /* Cuts the file's end when much of it is free. The writer, without the lock. */

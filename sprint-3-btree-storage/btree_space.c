@@ -197,16 +197,35 @@ static void lower_spares(struct btree_pager_space *s)
 
 /* ---- the file's end ---- */
 
-uint32_t btree_space_end(const struct btree_pager *p)
+/* Behind it no bit is set. */
+static uint32_t end_of(const struct btree_pager_space *s, const uint64_t *bits)
+{
+	uint32_t page = s->pages;
+
+	while (page && !btree_bit(bits, page - 1))
+		page--;
+	return page;
+}
+
+static uint32_t with_reserve(const struct btree_pager *p, uint32_t page)
+{
+	uint32_t unit = p->io->unit_pages, pages = p->space->pages;
+	uint64_t end = ((uint64_t)page + BTREE_RESERVE_PAGES + unit - 1) / unit * unit;
+
+	return end < pages ? (uint32_t)end : pages;
+}
+
+uint32_t btree_space_end(const struct btree_pager *p, struct btree_run map)
 {
 	const struct btree_pager_space *s = p->space;
-	uint32_t page = s->pages, unit = p->io->unit_pages;
-	uint64_t end;
+	uint32_t end = end_of(s, s->live), i;
 
-	while (page && !btree_bit(s->used, page - 1))
-		page--;
-	end = ((uint64_t)page + BTREE_RESERVE_PAGES + unit - 1) / unit * unit;
-	return end < s->pages ? (uint32_t)end : s->pages;
+	if (end < map.page + map.n)
+		end = map.page + map.n;
+	for (i = 0; i < BTREE_MAP_SPARES; i++)
+		if (end < s->map_spare[i].page + s->map_spare[i].n)
+			end = s->map_spare[i].page + s->map_spare[i].n;
+	return with_reserve(p, end);
 }
 
 void btree_space_trim(struct btree_pager *p)
@@ -219,7 +238,7 @@ void btree_space_trim(struct btree_pager *p)
 	s->trim = false;
 	btree_space_unreserve(s);
 	lower_spares(s);
-	end = btree_space_end(p);
+	end = with_reserve(p, end_of(s, s->used));
 	if (end < s->durable_pages)
 		end = s->durable_pages;
 	chunk = btree_offset(p, s->pages) / 8;

@@ -10,12 +10,12 @@ s3_src   += $(s3_core)
 s3_tests := btree_search_tests btree_node_tests btree_node_split_tests btree_node_page_tests btree_node_history_tests
 $(O)/sprint-3-btree-storage/tests/btree_node_page_tests: $(O)/sprint-3-btree-storage/tests/btree_node_reader.o
 $(O)/sprint-3-btree-storage/tests/btree_node_history_tests: $(O)/sprint-3-btree-storage/tests/btree_forest.o
-s3_bench :=
+s3_bench := btree_node_bench
 s3_pager := btree_pager.c btree_page.c btree_evict.c btree_space.c btree_freed.c btree_free_map.c \
 	    btree_super.c btree_pager_checkpoint.c
 s3_src   += $(s3_pager)
 s3_upper_tests := btree_tests
 s3_tests += $(s3_upper_tests)
-s3_pager_tests := btree_pager_tests btree_super_tests
+s3_pager_tests := btree_pager_tests btree_super_tests btree_space_tests btree_pager_fault_tests
 s3_tests += $(s3_pager_tests)
 $(s3_pager_tests:%=$(O)/sprint-3-btree-storage/tests/%): $(s2_sim)

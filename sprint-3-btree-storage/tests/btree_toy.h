@@ -23,7 +23,7 @@
 
 #include <cmocka.h>
 
-enum { TOY_KEYS_MAX = 2048, TOY_VALUE_BYTES = 600, TOY_KEEP_MAX = 8 };
+enum { TOY_KEYS_MAX = 2048, TOY_VALUE_BYTES = 600, TOY_KEEP_MAX = 64 };
 
 struct toy {
 	struct btree_pager *p;
