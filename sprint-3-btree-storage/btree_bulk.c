@@ -356,7 +356,7 @@ static int add_pair(struct builder *b, struct kv_slice key, struct kv_slice valu
 			       "the key of pair %llu is not above the one before it",
 			       (unsigned long long)b->keys);
 	b->keys++;
-	if (value.len > b->t->overflow_bytes)
+	if (btree_value_is_large(b->t, key.len, value.len))
 		return add_large(b, key, value);
 	return add_entry(b, 0, key, value, 0);
 }

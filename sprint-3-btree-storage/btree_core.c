@@ -19,6 +19,7 @@ int btree_tree_init(struct btree_tree *t, struct btree_pager *p, struct env *env
 	t->shape = &p->shape;
 	t->env = env;
 	t->overflow_bytes = overflow_bytes;
+	t->entry_bytes = (uint32_t)btree_entry_max(&p->shape);
 	t->split = port_alloc(BTREE_LEVELS_MAX * sizeof(*t->split));
 	t->scratch = port_alloc_aligned(64, 3 * (size_t)p->shape.page_bytes);
 	if (t->split && t->scratch)

@@ -16,7 +16,6 @@
 
 enum {
 	PAGES_MIN = 64, /* of memory: a few paths, and what a split of all levels takes */
-	LEAF_ENTRIES = 2, /* of the largest key and value that a leaf has room for */
 };
 
 struct btree_pager_config btree_pager_options(const struct btree_store *s,
@@ -39,23 +38,20 @@ uint32_t btree_option_max_keys(const struct btree_store *s)
 	return max ? (uint32_t)max : UINT16_MAX;
 }
 
-/* So that two entries with the longest keys fit a leaf between the longest fences. */
 static uint32_t overflow_max(uint32_t page_bytes)
 {
-	uint32_t room = page_bytes - BTREE_NODE_HEADER - 2 * BTREE_KEY_MAX -
-			BTREE_CAP_STEP * (4 + (uint32_t)sizeof(struct btree_slot));
+	const struct btree_shape shape = { .page_bytes = page_bytes };
 
-	return room / LEAF_ENTRIES - BTREE_KEY_MAX;
+	return (uint32_t)btree_entry_max(&shape);
 }
 
 uint32_t btree_option_overflow(const struct btree_store *s, uint32_t page_bytes)
 {
 	uint64_t bytes = s->option[BTREE_OVERFLOW_BYTES];
-	uint32_t max = overflow_max(page_bytes), quarter = page_bytes / 4;
 
 	if (!bytes)
-		return quarter < max ? quarter : max;
-	return bytes <= max ? (uint32_t)bytes : 0;
+		return page_bytes / 4;
+	return bytes <= overflow_max(page_bytes) ? (uint32_t)bytes : 0;
 }
 
 static int check_options(const struct btree_store *s, struct kv_msg *why)

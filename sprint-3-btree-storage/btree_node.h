@@ -36,7 +36,8 @@
 enum {
 	BTREE_PAGE_MIN = 4 << 10,
 	BTREE_PAGE_MAX = 64 << 10,
-	BTREE_KEY_MAX = 512, /* so that the smallest page holds two fences and four keys */
+	BTREE_KEY_MAX =
+		512, /* so that the smallest page holds two fences and four keys */
 	BTREE_NODE_HEADER = 64,
 	BTREE_CAP_STEP = 16, /* heads and slots are made room for so many at a time */
 	BTREE_PREFIX_START = 16,
@@ -61,8 +62,8 @@ struct btree_page_header {
 };
 
 struct btree_slot {
-	uint16_t at;         /* of the record: key suffix, then value */
-	uint16_t key_bytes;  /* of the suffix */
+	uint16_t at;        /* of the record: key suffix, then value */
+	uint16_t key_bytes; /* of the suffix */
 	uint16_t value_bytes;
 	uint16_t flags; /* enum btree_slot_flag */
 };
@@ -73,11 +74,12 @@ enum btree_slot_flag {
 
 struct btree_node { /* 64 bytes, at the beginning of the page */
 	struct btree_page_header page;
-	uint16_t count;  /* entries */
-	uint16_t cap;    /* room for so many heads and slots */
-	uint32_t heap;   /* offset of the lowest record; page size when there is none */
-	uint32_t dead;   /* bytes above heap that belong to no entry */
-	uint16_t prefix_bytes; /* what all keys begin with: the beginning of the lower fence */
+	uint16_t count; /* entries */
+	uint16_t cap;   /* room for so many heads and slots */
+	uint32_t heap;  /* offset of the lowest record; page size when there is none */
+	uint32_t dead;  /* bytes above heap that belong to no entry */
+	uint16_t
+		prefix_bytes; /* what all keys begin with: the beginning of the lower fence */
 	uint16_t lower_at, lower_bytes;
 	uint16_t upper_at, upper_bytes;
 	uint16_t unbounded; /* 1: there is no upper fence */
@@ -106,7 +108,8 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the format is little-
 
 struct btree_shape { /* of a store's nodes; constant while it is open */
 	uint32_t page_bytes;
-	uint32_t max_keys; /* branching factor: at most so many entries a node; at least 4 */
+	uint32_t
+		max_keys; /* branching factor: at most so many entries a node; at least 4 */
 };
 
 /* A key that need not lie in one piece: prefix, then suffix. */
@@ -153,13 +156,14 @@ void btree_node_prefetch(const struct btree_node *n, const struct btree_shape *s
 
 /* ---- changing; the caller excludes all other threads but optimistic readers ---- */
 
-/* What an entry's key and value may have together: then a node has room for at least four
- * such entries, and one that has none for another can be split. */
+/* What an entry's key and value may have together, so that a full node can be split for it.
+ * Before it and behind it are others that had room in one page; the fewer bytes of the two
+ * are at most half of what its header leaves. With them it must fit between fences of which
+ * one is new, in the worst case the longest, and with a step of heads and slots more. */
 static inline size_t btree_entry_max(const struct btree_shape *shape)
 {
-	return (shape->page_bytes - BTREE_NODE_HEADER - 2 * BTREE_KEY_MAX -
-		BTREE_CAP_STEP * (4 + sizeof(struct btree_slot))) /
-	       4;
+	return (shape->page_bytes - BTREE_NODE_HEADER) / 2 - 3 * BTREE_KEY_MAX / 2 -
+	       (BTREE_CAP_STEP + 1) * (4 + sizeof(struct btree_slot));
 }
 
 /* Bytes that an entry takes, its head and slot included, with the whole key counted: an
@@ -195,8 +199,8 @@ size_t btree_node_used(const struct btree_node *n, const struct btree_shape *sha
 bool btree_node_underfull(const struct btree_node *n, const struct btree_shape *shape);
 
 struct btree_split {
-	unsigned int at;          /* the first entry of the right node */
-	unsigned int key_bytes;   /* of the separator */
+	unsigned int at;            /* the first entry of the right node */
+	unsigned int key_bytes;     /* of the separator */
 	uint8_t key[BTREE_KEY_MAX]; /* separator: the shortest that parts them */
 };
 

@@ -16,9 +16,9 @@ static struct btree_node *node(const struct btree_tree *t, uint32_t page)
 	return btree_page(t->pager, page);
 }
 
-static bool is_large(const struct btree_tree *t, struct kv_slice value)
+static bool is_large(const struct btree_tree *t, const struct kv_op *op)
 {
-	return value.len > t->overflow_bytes;
+	return btree_value_is_large(t, op->key.len, op->value.len);
 }
 
 /* ---- preparing ---- */
@@ -37,7 +37,7 @@ static bool fits_in_place(const struct btree_tree *t, const struct btree_node *n
 		return false;
 	if (op->type == KV_DELETE)
 		return true;
-	if (is_large(t, op->value))
+	if (is_large(t, op))
 		return false;
 	return (c->found && op->value.len <= old.len) ||
 	       btree_node_fits(n, t->shape, op->key, op->value.len);
@@ -83,9 +83,8 @@ static uint32_t old_value_pages(const struct btree_tree *t, const struct btree_c
 static int prepare_path(struct btree_tree *t, struct btree_change *c, struct kv_msg *why)
 {
 	bool put = c->op->type == KV_PUT;
-	uint32_t run = put && is_large(t, c->op->value)
-			       ? btree_value_pages(t, c->op->value.len)
-			       : 0;
+	uint32_t run =
+		put && is_large(t, c->op) ? btree_value_pages(t, c->op->value.len) : 0;
 	/* every page of the path copied; and split, with a new root on top */
 	uint32_t pages = t->tip.levels + (put ? t->tip.levels + 1 : 0);
 	int error = btree_pages_reserve(t->pager, pages + run, run, !put);
@@ -176,13 +175,13 @@ static void split(struct btree_tree *t, struct btree_path *path, unsigned int le
 /* ---- applying ---- */
 
 /* The value as the leaf is to hold it. */
-static struct kv_slice stored_value(struct btree_tree *t, struct kv_slice value,
+static struct kv_slice stored_value(struct btree_tree *t, const struct kv_op *op,
 				    struct btree_overflow *large, unsigned int *flags)
 {
 	*flags = 0;
-	if (!is_large(t, value))
-		return value;
-	*large = btree_value_write(t, value);
+	if (!is_large(t, op))
+		return op->value;
+	*large = btree_value_write(t, op->value);
 	*flags = BTREE_SLOT_OVERFLOW;
 	return kv_slice(large, sizeof(*large));
 }
@@ -212,7 +211,7 @@ static bool put_in_path(struct btree_tree *t, struct btree_change *c)
 		note_order(t, leaf, c->index);
 		t->tip.keys++;
 	}
-	value = stored_value(t, c->op->value, &large, &flags);
+	value = stored_value(t, c->op, &large, &flags);
 	do {
 		leaf = btree_path_node(t, path, 0);
 		btree_page_lock(t->pager, path->page[0]);

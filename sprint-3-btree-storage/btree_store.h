@@ -96,7 +96,8 @@ struct btree_tree {
 	struct btree_pager *pager;
 	const struct btree_shape *shape;
 	struct env *env;
-	uint32_t overflow_bytes; /* values above it lie on overflow pages */
+	uint32_t overflow_bytes; /* values above it lie on overflow pages ... */
+	uint32_t entry_bytes;    /* ... and those that would make, with their key, more */
 
 	/* atomic: the root that readers begin at, its levels << 32 | its page */
 	_Alignas(64) uint64_t visible_root;
@@ -116,6 +117,13 @@ struct btree_tree {
 	void *scratch;             /* three pages */
 	uint64_t splits, merges, balances, copies, drops; /* statistics */
 };
+
+static inline bool btree_value_is_large(const struct btree_tree *t, size_t key_bytes,
+					size_t value_bytes)
+{
+	return value_bytes > t->overflow_bytes ||
+	       key_bytes + value_bytes > t->entry_bytes;
+}
 
 int btree_tree_init(struct btree_tree *t, struct btree_pager *p, struct env *env,
 		    uint32_t overflow_bytes);
@@ -371,7 +379,7 @@ int btree_recover(struct btree_store *s, struct kv_msg *why);
 
 /* A node as a walk over all of a version comes to it. */
 struct btree_step {
-	unsigned int level;      /* where it should be; 0: a leaf */
+	unsigned int level;       /* where it should be; 0: a leaf */
 	struct btree_child child; /* it, as its parent has it */
 	const struct btree_node *node;
 	const struct btree_node *parent; /* NULL: this is the root */

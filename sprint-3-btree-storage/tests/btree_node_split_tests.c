@@ -4,6 +4,8 @@
  */
 #include "btree_node_fixture.h"
 
+#include "../../sprint-1-core-memory/tests/core_random.h"
+
 /* ---- inner nodes ---- */
 
 /* The separator moves up, and comes back. */
@@ -259,6 +261,85 @@ static void test_merge_only_where_all_fit(void **state)
 	fixture_free(&f);
 }
 
+/* A key between the fences; two keys of a round are parted by late bytes, or by early ones. */
+static struct kv_slice random_key(uint8_t *key, bool late)
+{
+	size_t n = 2 + core_random_below(core_random_below(2) ? BTREE_KEY_MAX - 1 : 32);
+
+	if (late && core_random_below(4))
+		n = BTREE_KEY_MAX;
+	memset(key, 'm', n);
+	core_random_bytes(key + (late ? n - 1 : 1), 1);
+	if (!late)
+		key[0] = (uint8_t)('b' + core_random_below(24));
+	return kv_slice(key, n);
+}
+
+/* Until nothing more fits. */
+static void fill_at_random(const struct fixture *f, bool late)
+{
+	static const uint8_t value[BTREE_PAGE_MAX];
+	uint8_t key[BTREE_KEY_MAX];
+	unsigned int misses = 0, i;
+
+	while (misses < 20) {
+		struct kv_slice k = random_key(key, late);
+		size_t n = core_random_below(btree_entry_max(&f->shape) - k.len + 1);
+		bool found;
+
+		if (core_random_below(2))
+			n %= 32;
+		i = btree_node_lower_bound(f->node, &f->shape, k, &found);
+		if (found || !btree_node_fits(f->node, &f->shape, k, n))
+			misses++;
+		else
+			btree_node_insert(f->node, &f->shape, i, k, kv_slice(value, n),
+					  0);
+	}
+	check(f, f->node);
+}
+
+/* Whatever the node is full of, and however long its fences are, one split makes room for
+ * an entry that is as large as may be. */
+static void test_split_makes_room_for_the_largest_entry(void **state)
+{
+	static const uint8_t value[BTREE_PAGE_MAX];
+	uint8_t key[BTREE_KEY_MAX], lower[BTREE_KEY_MAX], upper[BTREE_KEY_MAX];
+	unsigned int round, i;
+
+	(void)state;
+	core_random_start();
+	memset(lower, 'a', sizeof(lower));
+	memset(upper, 'z', sizeof(upper));
+	for (round = 0; round < 3000; round++) {
+		struct fixture f = fixture_new(4096u << round % 5, UINT16_MAX);
+		bool late = core_random_below(2), found;
+		struct kv_slice k;
+		size_t n;
+
+		btree_node_init(f.node, &f.shape, 0,
+				kv_slice(lower, core_random_below(4)
+							? sizeof(lower)
+							: core_random_below(32)),
+				kv_slice(upper, 1 + core_random_below(32)));
+		fill_at_random(&f, late);
+		k = random_key(key, late);
+		n = btree_entry_max(&f.shape) - k.len;
+		i = btree_node_lower_bound(f.node, &f.shape, k, &found);
+		if (!found && !btree_node_fits(f.node, &f.shape, k, n)) {
+			btree_node_split_point(f.node, &f.shape, i, k, n, false,
+					       &f.split);
+			btree_node_split(f.node, f.right, &f.shape, &f.split, f.scratch);
+			put(&f,
+			    kv_compare(k, kv_slice(f.split.key, f.split.key_bytes)) < 0
+				    ? f.node
+				    : f.right,
+			    k, kv_slice(value, n));
+		}
+		fixture_free(&f);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -267,6 +348,7 @@ int main(void)
 		cmocka_unit_test(test_separator_is_the_shortest),
 		cmocka_unit_test(test_split_in_the_middle_of_max_keys),
 		cmocka_unit_test(test_split_for_a_longer_value),
+		cmocka_unit_test(test_split_makes_room_for_the_largest_entry),
 		cmocka_unit_test(test_balance_makes_the_emptier_one_fuller),
 		cmocka_unit_test(test_balance_refuses_where_it_would_not_help),
 		cmocka_unit_test(test_merge_only_where_all_fit),

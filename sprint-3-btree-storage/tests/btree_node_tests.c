@@ -275,31 +275,6 @@ static void test_node_is_full_at_max_keys(void **state)
 	fixture_free(&f);
 }
 
-static void test_four_largest_entries_always_fit(void **state)
-{
-	uint8_t key[BTREE_KEY_MAX], low[BTREE_KEY_MAX], up[BTREE_KEY_MAX];
-	static const uint8_t value[BTREE_PAGE_MAX];
-	uint32_t page;
-	unsigned int i;
-
-	(void)state;
-	memset(key, 'k', sizeof(key));
-	memset(low, 'a', sizeof(low));
-	memset(up, 'z', sizeof(up));
-	for (page = BTREE_PAGE_MIN; page <= BTREE_PAGE_MAX; page *= 2) {
-		struct fixture f = fixture_new(page, UNBOUNDED);
-
-		btree_node_init(f.node, &f.shape, 0, kv_slice(low, sizeof(low)),
-				kv_slice(up, sizeof(up)));
-		for (i = 0; i < 4; i++) {
-			key[0] = (uint8_t)('b' + i);
-			put(&f, f.node, kv_slice(key, sizeof(key)),
-			    kv_slice(value, btree_entry_max(&f.shape) - sizeof(key)));
-		}
-		fixture_free(&f);
-	}
-}
-
 /* ---- inner nodes ---- */
 
 static void test_child_index(void **state)
@@ -382,7 +357,6 @@ int main(void)
 		cmocka_unit_test(test_all_removed_leaves_nothing),
 		cmocka_unit_test(test_record_without_bytes_in_largest_page),
 		cmocka_unit_test(test_node_is_full_at_max_keys),
-		cmocka_unit_test(test_four_largest_entries_always_fit),
 		cmocka_unit_test(test_child_index),
 		cmocka_unit_test(test_first_child_goes),
 		cmocka_unit_test(test_prefetch_of_any_node),
