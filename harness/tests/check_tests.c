@@ -415,15 +415,15 @@ static void dump_sorted(const char *dir, const char *prefix, char *out)
 	}
 }
 
-static volatile bool stop_writing;
+static bool stop_writing; /* atomic */
 
 static void *keep_writing(void *arg)
 {
 	struct kv *kv = arg;
 	unsigned int version, i;
 
-	for (version = 1; !stop_writing; version++)
-		for (i = 0; i < 50 && !stop_writing; i++)
+	for (version = 1; !port_load_acquire(&stop_writing); version++)
+		for (i = 0; i < 50 && !port_load_acquire(&stop_writing); i++)
 			put(kv, "busy", i, version);
 	return NULL;
 }
@@ -435,12 +435,12 @@ static void back_up_under_load(const char *dir, const char *backup)
 	pthread_t writer;
 	int error;
 
-	stop_writing = false;
+	port_store_release(&stop_writing, false);
 	if (pthread_create(&writer, NULL, keep_writing, kv))
 		_exit(2);
 	(void)usleep(2000);
 	error = kv_backup(kv, backup);
-	stop_writing = true;
+	port_store_release(&stop_writing, true);
 	(void)pthread_join(writer, NULL);
 	_exit(error || kv_close(kv) ? 1 : 0);
 }

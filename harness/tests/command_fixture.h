@@ -228,7 +228,8 @@ static bool can_start_programs(void)
 static void test_commands_under_an_emulator(void **state)
 {
 	(void)state;
-	print_message("skipped: this emulator cannot start " PROGRAM " (no binfmt_misc)\n");
+	print_message("skipped: this emulator cannot start " PROGRAM
+		      " (no binfmt_misc)\n");
 	skip();
 }
 
