@@ -145,6 +145,8 @@ static int descend(struct btree_tree *t, uint64_t root, bool kept, struct kv_sli
 		d->parent = d->page;
 		d->parent_version = d->version;
 		d->page = child.page;
+		/* Its state and its first lines are then on their way together. */
+		btree_node_prefetch(btree_page(t->pager, child.page), t->shape);
 	}
 }
 
