@@ -211,7 +211,7 @@ static void explore_crashes(struct history *h, size_t every, bool no_allocate)
 	struct env_sim_explore e = { .samples = 3,
 				     .exhaustive = 16,
 				     .journal = true,
-				     .every = every * test_scale(),
+				     .every = test_scale() > 1 ? 4 * every : every,
 				     .check = check_crash,
 				     .arg = h };
 	struct toy *t = calloc(1, sizeof(*t));

@@ -222,7 +222,7 @@ static void test_memory_pages_larger_than_the_stores(void **state)
 		struct btree_pager_config c = toy_config(env_sim_env(sim));
 
 		c.memory_page_bytes = size;
-		c.memory_bytes = 64 * size;
+		c.memory_bytes = 24 * size;
 		run_small_memory(&c, (unsigned int)test_draws(10000));
 		env_sim_free(sim);
 	}

@@ -390,6 +390,42 @@ static void test_many_snapshots_without_memory_for_their_lists(void **state)
 	env_sim_free(sim);
 }
 
+/* ---- bytes on disk ---- */
+
+static void test_free_map_is_these_bytes(void **state)
+{
+	struct env_sim *sim = env_sim_new(NULL);
+	struct btree_pager_config c = toy_config(env_sim_env(sim));
+	static uint8_t page[4096], rest[4096];
+	struct toy t;
+	size_t got;
+
+	(void)state;
+	expect_ok(toy_create(&t, &c, 1, 3, &why));
+	expect_ok(toy_checkpoint(&t, &why));
+	/* Numbers 2 and 3 were set aside for maps when the file was made; 2 is taken. */
+	expect_ok(file_read(t.p->io->file, 2 * 4096, page, sizeof(page), &got));
+	assert_int_equal(port_get_le32(page), port_crc32c(0, page + 4, 4092));
+	assert_int_equal(port_get_le32(page + 4), 2); /* its number */
+	assert_int_equal(port_get_le64(page + 8), 1); /* generation */
+	assert_int_equal(page[16], 3);                /* kind */
+	assert_int_equal(page[17], 0);                /* level */
+	assert_int_equal(port_get_le16(page + 18), 0);
+	/* The tree has 4 to 8; with the reserve the file is 73 pages: ten bytes of bits. */
+	assert_int_equal(port_get_le32(page + 20), 10);
+	assert_int_equal(page[24], 0xf7);
+	assert_int_equal(page[25], 0x01);
+	assert_memory_equal(page + 26, rest, 4096 - 26);
+	toy_close(&t);
+	expect_ok(toy_open(&t, &c, &why));
+	assert_int_equal(t.super.map_page, 2);
+	assert_int_equal(t.super.map_pages, 1);
+	assert_int_equal(t.super.map_crc, port_crc32c(0, page, sizeof(page)));
+	assert_int_equal(t.super.pages, 73);
+	toy_close(&t);
+	env_sim_free(sim);
+}
+
 /* ---- growth, a full disk, the end ---- */
 
 static void test_file_grows_up_to_its_addresses(void **state)
@@ -561,6 +597,7 @@ int main(void)
 		SPACE_TEST(test_pinned_number_waits),
 		SPACE_TEST(test_failed_checkpoint_lets_go_of_what_it_kept),
 		SPACE_TEST(test_many_snapshots_without_memory_for_their_lists),
+		SPACE_TEST(test_free_map_is_these_bytes),
 		SPACE_TEST(test_file_grows_up_to_its_addresses),
 		SPACE_TEST(test_full_disk_refuses_puts_and_never_a_checkpoint),
 		SPACE_TEST(test_end_of_the_file_is_given_back),
