@@ -42,22 +42,31 @@ static struct kv_slice run_upper(const struct run *r)
 	return btree_node_upper(r->b ? r->b : r->a, r->shape);
 }
 
+/* Where entry i is: the node, and *i in it; false: it is the new one. */
+static bool run_place(const struct run *r, unsigned int *i, const struct btree_node **n)
+{
+	if (r->extra && *i == r->extra_at)
+		return false;
+	if (r->extra && !r->replaces && *i > r->extra_at)
+		--*i;
+	*n = r->a;
+	if (*i >= r->a->count) {
+		*i -= r->a->count;
+		*n = r->b;
+	}
+	return true;
+}
+
 static struct entry run_entry(const struct run *r, unsigned int i)
 {
-	const struct btree_node *n = r->a;
+	const struct btree_node *n;
 	struct entry e = { .flags = 0 };
 
-	if (r->extra && i == r->extra_at) {
+	if (!run_place(r, &i, &n)) {
 		e.key.prefix = kv_slice(r->extra_key.data, 0);
 		e.key.suffix = r->extra_key;
 		e.value.len = r->extra_value_bytes;
 		return e;
-	}
-	if (r->extra && !r->replaces && i > r->extra_at)
-		i--;
-	if (i >= n->count) {
-		i -= n->count;
-		n = r->b;
 	}
 	e.key = btree_node_key(n, r->shape, i);
 	e.value = btree_node_value(n, r->shape, i, &e.flags);
@@ -69,9 +78,15 @@ static struct entry run_entry(const struct run *r, unsigned int i)
 /* The entry with its whole key, head and slot left out. */
 static size_t run_bytes(const struct run *r, unsigned int i)
 {
-	const struct entry e = run_entry(r, i);
+	const struct btree_node *n;
+	const struct btree_slot *s;
 
-	return e.key.prefix.len + e.key.suffix.len + e.value.len;
+	if (!run_place(r, &i, &n))
+		return r->extra_key.len + r->extra_value_bytes;
+	s = &node_slots(n)[i];
+	if (n->page.level && !i)
+		return (size_t)n->lower_bytes + s->value_bytes;
+	return (size_t)n->prefix_bytes + slot_bytes(s);
 }
 
 static size_t run_total(const struct run *r)
@@ -269,6 +284,24 @@ static void deal_entry(struct btree_node *n, const struct entry *e, unsigned int
 	node_heads(n)[i] = head_of(node_base(n) + s.at, s.key_bytes);
 }
 
+/* The same where the prefix has not become shorter: the record but for its beginning, which
+ * has become prefix. */
+static void deal_record(struct btree_node *n, const struct btree_node *from,
+			struct btree_slot s, unsigned int i)
+{
+	const uint8_t *old = node_base(from) + s.at;
+	uint8_t *record;
+
+	old += n->prefix_bytes - from->prefix_bytes;
+	s.key_bytes = (uint16_t)(s.key_bytes - (n->prefix_bytes - from->prefix_bytes));
+	n->heap -= slot_bytes(&s);
+	record = node_base(n) + n->heap;
+	s.at = slot_bytes(&s) ? (uint16_t)n->heap : 0;
+	memcpy(record, old, slot_bytes(&s));
+	node_slots(n)[i] = s;
+	node_heads(n)[i] = head_of(record, s.key_bytes);
+}
+
 /* Entries [from, to) into a node that lies in none of the run's; backwards, so that their
  * records ascend as they do. */
 static void deal(const struct run *r, unsigned int from, unsigned int to,
@@ -281,9 +314,19 @@ static void deal(const struct run *r, unsigned int from, unsigned int to,
 	n->cap = (uint16_t)node_cap_for(to - from);
 	n->count = (uint16_t)(to - from);
 	while (i-- > from) {
-		const struct entry e = run_entry(r, i);
+		const struct btree_node *source;
+		unsigned int at = i;
+		bool keyless;
 
-		deal_entry(n, &e, i - from, level && i == from);
+		(void)run_place(r, &at, &source);
+		keyless = level && (i == from || !at);
+		if (source->prefix_bytes <= n->prefix_bytes && !keyless) {
+			deal_record(n, source, node_slots(source)[at], i - from);
+		} else {
+			const struct entry e = run_entry(r, i);
+
+			deal_entry(n, &e, i - from, level && i == from);
+		}
 	}
 }
 

@@ -354,10 +354,13 @@ static void rebalance(struct btree_forest *f, unsigned int k)
 
 void btree_forest_delete(struct btree_forest *f, struct kv_slice key)
 {
+	uint8_t copy[BTREE_KEY_MAX]; /* the key may be the model's own */
 	bool found;
 	unsigned int before, k = node_for(f, key, &before);
 	unsigned int i = model_find(f, key, &found);
 
+	memcpy(copy, key.data, key.len);
+	key.data = copy;
 	if (!found || (f->level && i == before))
 		return;
 	btree_node_remove(f->node[k], &f->shape, i - before);
