@@ -50,7 +50,7 @@ uint32_t btree_option_overflow(const struct btree_store *s, uint32_t page_bytes)
 	uint64_t bytes = s->option[BTREE_OVERFLOW_BYTES];
 
 	if (!bytes)
-		return page_bytes / 4;
+		return overflow_max(page_bytes);
 	return bytes <= overflow_max(page_bytes) ? (uint32_t)bytes : 0;
 }
 
@@ -302,8 +302,8 @@ static const struct kv_opt btree_opts[] = {
 			     "many as fit",
 			     NULL, 0, 0, UINT16_MAX },
 	[BTREE_OVERFLOW_BYTES] = { "overflow_bytes",
-				   "values above it lie on pages of their own; 0: a quarter "
-				   "of a page",
+				   "values above it lie on pages of their own; 0: those "
+				   "of which two would not fit a page",
 				   NULL, 0, 0, BTREE_PAGE_MAX },
 	[BTREE_SEGMENT_BYTES] = { "segment_bytes",
 				  "of a log segment, a power of two; fixed while there is a "

@@ -157,12 +157,12 @@ void btree_node_prefetch(const struct btree_node *n, const struct btree_shape *s
 /* ---- changing; the caller excludes all other threads but optimistic readers ---- */
 
 /* What an entry's key and value may have together, so that a full node can be split for it.
- * Before it and behind it are others that had room in one page; the fewer bytes of the two
- * are at most half of what its header leaves. With them it must fit between fences of which
- * one is new, in the worst case the longest, and with a step of heads and slots more. */
+ * It goes to the left or to the right of where it belongs. If it fitted neither, then both
+ * sides together, with it on each, the old fences, the new one twice and a step of heads and
+ * slots twice, would take more than two pages; the sides and the old fences take one. */
 static inline size_t btree_entry_max(const struct btree_shape *shape)
 {
-	return (shape->page_bytes - BTREE_NODE_HEADER) / 2 - 3 * BTREE_KEY_MAX / 2 -
+	return (shape->page_bytes - BTREE_NODE_HEADER) / 2 - BTREE_KEY_MAX -
 	       (BTREE_CAP_STEP + 1) * (4 + sizeof(struct btree_slot));
 }
 
