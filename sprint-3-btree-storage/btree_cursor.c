@@ -16,7 +16,6 @@ struct btree_cursor {
 	struct kv_snapshot *snap; /* &own, or another's that this has a reference to */
 	struct kv_snapshot own;
 	struct btree_path path; /* released: outside */
-	uint32_t prefix_of;     /* the leaf whose prefix stands in key[] */
 	struct kv_buf large;
 	uint8_t key[BTREE_KEY_MAX];
 };
@@ -35,7 +34,6 @@ static int leave_path(struct btree_cursor *c, int error)
 {
 	btree_path_release(&c->store->tree, &c->path);
 	c->base.key = c->base.value = kv_slice(NULL, 0);
-	c->prefix_of = BTREE_NO_PAGE;
 	return error;
 }
 
@@ -45,17 +43,13 @@ static int show(struct btree_cursor *c)
 	struct btree_tree *t = &c->store->tree;
 	const struct btree_node *leaf = leaf_of(c);
 	unsigned int i = c->path.index[0], flags;
-	struct btree_key key = btree_node_key(leaf, t->shape, i);
-	struct kv_slice value = btree_node_value(leaf, t->shape, i, &flags);
 	struct btree_overflow large;
+	struct kv_slice value;
+	size_t key_bytes;
 	int error;
 
-	if (c->prefix_of != c->path.page[0]) {
-		memcpy(c->key, key.prefix.data, key.prefix.len);
-		c->prefix_of = c->path.page[0];
-	}
-	memcpy(c->key + key.prefix.len, key.suffix.data, key.suffix.len);
-	c->base.key = kv_slice(c->key, key.prefix.len + key.suffix.len);
+	value = btree_node_show(leaf, t->shape, i, c->key, &key_bytes, &flags);
+	c->base.key = kv_slice(c->key, key_bytes);
 	if (flags & BTREE_SLOT_OVERFLOW) {
 		large = btree_value_ref(value);
 		error = btree_value_read(t, &large, &c->large, NULL);
@@ -112,7 +106,6 @@ static int cursor_seek(struct kv_cursor *base, struct kv_slice key)
 	int error;
 
 	btree_path_release(&c->store->tree, &c->path);
-	c->prefix_of = BTREE_NO_PAGE;
 	error = btree_path_find(&c->store->tree, &c->snap->version, key, &c->path, NULL,
 				NULL);
 	if (error)
@@ -182,7 +175,6 @@ int btree_cursor(struct kv *kv, struct kv_snapshot *snap, struct kv_cursor **out
 	c->base = (struct kv_cursor){ .ops = &ops };
 	c->store = s;
 	c->path.levels = 0;
-	c->prefix_of = BTREE_NO_PAGE;
 	c->large = (struct kv_buf){ 0 };
 	c->snap = snap ? snap : &c->own;
 	if (snap) {

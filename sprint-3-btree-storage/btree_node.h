@@ -143,6 +143,11 @@ struct btree_child btree_node_child(const struct btree_node *n,
 /* Lies in the page. Of an inner node's entry 0 it is the lower fence. */
 struct btree_key btree_node_key(const struct btree_node *n,
 				const struct btree_shape *shape, unsigned int i);
+/* A leaf's entry for a cursor: its key into out, of BTREE_KEY_MAX bytes, its length into
+ * *key_bytes; its value and flags as btree_node_value(). */
+struct kv_slice btree_node_show(const struct btree_node *n,
+				const struct btree_shape *shape, unsigned int i,
+				void *out, size_t *key_bytes, unsigned int *flags);
 /* Into out, of at least BTREE_KEY_MAX bytes; returns its length. */
 size_t btree_node_key_copy(const struct btree_node *n, const struct btree_shape *shape,
 			   unsigned int i, void *out);

@@ -134,6 +134,43 @@ struct kv_slice btree_node_value(const struct btree_node *n,
 	return kv_slice(v.base + s.at + s.key_bytes, s.value_bytes);
 }
 
+/* As memcpy, without a call: keys are short. The last bytes are copied twice rather than
+ * one by one. */
+static inline void copy_short(uint8_t *to, const uint8_t *from, size_t n)
+{
+	size_t i;
+
+	if (n < 8) {
+		for (i = 0; i < n; i++)
+			to[i] = from[i];
+		return;
+	}
+	for (i = 0; i + 8 <= n; i += 8)
+		memcpy(to + i, from + i, 8);
+	memcpy(to + n - 8, from + n - 8, 8);
+}
+
+struct kv_slice btree_node_show(const struct btree_node *n,
+				const struct btree_shape *shape, unsigned int i,
+				void *out, size_t *key_bytes, unsigned int *flags)
+{
+	struct btree_slot s = { .flags = 0 };
+	struct node_view v;
+	size_t prefix, suffix;
+
+	node_view(&v, n, shape);
+	if (i < v.count)
+		s = node_view_slot(&v, i);
+	prefix = v.prefix_bytes < BTREE_KEY_MAX ? v.prefix_bytes : BTREE_KEY_MAX;
+	suffix = s.key_bytes < BTREE_KEY_MAX - prefix ? s.key_bytes
+						      : BTREE_KEY_MAX - prefix;
+	copy_short(out, v.prefix, prefix);
+	copy_short((uint8_t *)out + prefix, v.base + s.at, suffix);
+	*key_bytes = prefix + suffix;
+	*flags = s.flags;
+	return kv_slice(v.base + s.at + s.key_bytes, s.value_bytes);
+}
+
 struct btree_child btree_node_child(const struct btree_node *n,
 				    const struct btree_shape *shape, unsigned int i)
 {
