@@ -74,30 +74,53 @@ static uint64_t count_of(const struct btree_tree *t, const struct btree_path *pa
 	return btree_path_node(t, path, level)->count;
 }
 
-/*
- * What lies between two paths: the pairs right of the one and left of the other in their
- * leaves, and whole subtrees between them, which are taken to be as large as the nodes on
- * the two paths are on average. Without such subtrees it is exact.
- */
+/* Entries of nodes at a level, as those on the two paths have on average. */
+static uint64_t fan_out(const struct btree_tree *t, const struct btree_path *a,
+			const struct btree_path *b, unsigned int level)
+{
+	uint64_t both = count_of(t, a, level) + count_of(t, b, level);
+
+	return both > 1 ? both / 2 : 1;
+}
+
+/* About how many pairs are below an entry at a level. Each level that is gone through on the
+ * way to the answer adds its error: so low ones are reached from the leaves, high ones from
+ * all pairs. */
+static uint64_t pairs_below(const struct btree_tree *t, const struct btree_path *a,
+			    const struct btree_path *b, unsigned int level, uint64_t keys)
+{
+	uint64_t n = 1;
+	unsigned int i;
+
+	if (level * 2 < a->levels) {
+		for (i = 0; i < level; i++)
+			n *= fan_out(t, a, b, i);
+		return n;
+	}
+	for (i = a->levels; i > level; i--)
+		keys /= fan_out(t, a, b, i - 1);
+	return keys ? keys : 1;
+}
+
+/* What lies between two paths: the pairs right of the one and left of the other in their
+ * leaves, and whole subtrees between them. Without such subtrees it is exact. */
 static uint64_t count_between(const struct btree_tree *t, const struct btree_path *a,
-			      const struct btree_path *b)
+			      const struct btree_path *b, uint64_t keys)
 {
 	unsigned int top = a->levels, level;
-	uint64_t subtree = 1, n = 0, left, right;
+	uint64_t n = 0, left, right;
 
 	while (top && a->index[top - 1] == b->index[top - 1])
 		top--;
-	if (!top)
+	if (!top || a->index[top - 1] > b->index[top - 1])
 		return 0;
 	for (level = 0; level + 1 < top; level++) {
 		left = count_of(t, a, level) - a->index[level] - (level > 0);
 		right = b->index[level];
-		n += (left + right) * subtree;
-		subtree = subtree * (count_of(t, a, level) + count_of(t, b, level)) / 2;
+		n += (left + right) * pairs_below(t, a, b, level, keys);
 	}
-	if (a->index[level] > b->index[level])
-		return 0;
-	return n + (b->index[level] - a->index[level] - (level > 0)) * subtree;
+	left = b->index[level] - a->index[level] - (level > 0);
+	return n + left * pairs_below(t, a, b, level, keys);
 }
 
 int btree_count_estimate(struct kv *kv, struct kv_slice from, struct kv_slice to,
@@ -123,8 +146,9 @@ int btree_count_estimate(struct kv *kv, struct kv_slice from, struct kv_slice to
 	else
 		error = btree_path_edge(t, &snap.version, true, &path[1], NULL);
 	if (!error) {
-		*out = !from.len && !to.data ? snap.version.keys
-					     : count_between(t, &path[0], &path[1]);
+		*out = !from.len && !to.data
+			       ? snap.version.keys
+			       : count_between(t, &path[0], &path[1], snap.version.keys);
 		if (*out > snap.version.keys)
 			*out = snap.version.keys;
 		btree_path_release(t, &path[1]);

@@ -11,11 +11,27 @@ s3_tests := btree_search_tests btree_node_tests btree_node_split_tests btree_nod
 $(O)/sprint-3-btree-storage/tests/btree_node_page_tests: $(O)/sprint-3-btree-storage/tests/btree_node_reader.o
 $(O)/sprint-3-btree-storage/tests/btree_node_history_tests: $(O)/sprint-3-btree-storage/tests/btree_forest.o
 s3_bench := btree_node_bench
+s3_bench += btree_draw btree_benchmarks
 s3_pager := btree_pager.c btree_page.c btree_evict.c btree_space.c btree_freed.c btree_free_map.c \
 	    btree_super.c btree_pager_checkpoint.c
 s3_src   += $(s3_pager)
-s3_upper_tests := btree_tests
+s3_upper_tests := btree_tests btree_bulk_tests
 s3_tests += $(s3_upper_tests)
 s3_pager_tests := btree_pager_tests btree_super_tests btree_space_tests btree_pager_fault_tests
 s3_tests += $(s3_pager_tests)
 $(s3_pager_tests:%=$(O)/sprint-3-btree-storage/tests/%): $(s2_sim)
+# The node as a fuzz target: see s2_fuzz.
+s3_fuzz  := btree_node_fuzz
+s3_fuzz_obj := $(O)/sprint-2-hash-storage/tests/fuzz.o $(O)/sprint-3-btree-storage/tests/btree_node_reader.o
+s3_fuzz_link := $(s3_fuzz_obj) $(O)/sprint-1-core-memory/port_fault.o $(O)/libs3.a $(O)/libs2.a $(O)/libs1.a
+s3_tests += $(s3_fuzz:%=%_tests)
+$(s3_fuzz:%=$(O)/sprint-3-btree-storage/tests/%_tests): %_tests: %.o $(s3_fuzz_obj)
+$(s3_fuzz:%=$(O)/sprint-3-btree-storage/tests/%): %: %.o $(s3_fuzz_link)
+	$(Q)$(CC) $(CFLAGS) -fsanitize=fuzzer -o $@ $^ $(EXTRA_LDFLAGS) $(URING) -lm
+$(s3_fuzz:%=$(O)/sprint-3-btree-storage/tests/%_corpus): %_corpus: %.o $(O)/sprint-2-hash-storage/tests/fuzz_corpus.o $(s3_fuzz_link)
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(EXTRA_LDFLAGS) $(URING) -lm
+# The engine through crashes, faults and damage, and at work with others.
+s3_dir       := $(O)/sprint-3-btree-storage/tests
+s3_crash_tests := btree_crash_tests
+s3_tests     += $(s3_crash_tests)
+$(s3_crash_tests:%=$(s3_dir)/%): $(s2_crash)
