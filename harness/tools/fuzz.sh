@@ -18,6 +18,7 @@ if ! echo 'int LLVMFuzzerTestOneInput(const char *p, long n) { return !p && n; }
 fi
 tests=sprint-2-hash-storage/tests
 targets="$tests/log_fuzz $tests/index_fuzz $tests/store_fuzz"
+targets="$targets sprint-3-btree-storage/tests/btree_node_fuzz"
 
 # A count that the input makes up must not become memory: -malloc_limit_mb.
 fuzz_one() { # target, name
