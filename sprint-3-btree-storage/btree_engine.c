@@ -45,15 +45,34 @@ static uint32_t overflow_max(uint32_t page_bytes)
 	return (uint32_t)btree_entry_max(&shape);
 }
 
-uint32_t btree_option_overflow(const struct btree_store *s, uint32_t page_bytes)
+uint32_t btree_option_overflow(const struct btree_store *s)
 {
 	uint64_t bytes = s->option[BTREE_OVERFLOW_BYTES];
 
-	if (!bytes)
-		return overflow_max(page_bytes);
-	return bytes <= overflow_max(page_bytes) ? (uint32_t)bytes : 0;
+	return bytes ? (uint32_t)bytes
+		     : overflow_max((uint32_t)s->option[BTREE_PAGE_BYTES]);
 }
 
+int btree_options_fit(const struct btree_store *s, struct kv_msg *why)
+{
+	uint64_t page = s->option[BTREE_PAGE_BYTES];
+	uint32_t most = overflow_max((uint32_t)page);
+
+	if (s->option[BTREE_MEMORY_BYTES] < PAGES_MIN * page)
+		return kv_fail(why, -EINVAL,
+			       "memory_bytes must be at least %llu, %d pages of the "
+			       "store's",
+			       (unsigned long long)(PAGES_MIN * page), PAGES_MIN);
+	if (s->option[BTREE_OVERFLOW_BYTES] > most)
+		return kv_fail(why, -EINVAL,
+			       "overflow_bytes must be at most %u with the store's pages "
+			       "of %llu bytes",
+			       most, (unsigned long long)page);
+	return 0;
+}
+
+/* What can be told without the store; what depends on its pages is told when they are known:
+ * those of a store that is there count, and not the option. */
 static int check_options(const struct btree_store *s, struct kv_msg *why)
 {
 	uint64_t page = s->option[BTREE_PAGE_BYTES],
@@ -66,15 +85,6 @@ static int check_options(const struct btree_store *s, struct kv_msg *why)
 		return kv_fail(why, -EINVAL, "segment_bytes must be a power of two");
 	if (max && max < 4)
 		return kv_fail(why, -EINVAL, "max_keys must be 0 or at least 4");
-	if (s->option[BTREE_MEMORY_BYTES] < PAGES_MIN * page)
-		return kv_fail(why, -EINVAL,
-			       "memory_bytes must be at least %d pages: %llu", PAGES_MIN,
-			       (unsigned long long)(PAGES_MIN * page));
-	if (!btree_option_overflow(s, (uint32_t)page))
-		return kv_fail(why, -EINVAL,
-			       "overflow_bytes must be at most %u with pages of %llu "
-			       "bytes",
-			       overflow_max((uint32_t)page), (unsigned long long)page);
 	return 0;
 }
 

@@ -66,6 +66,8 @@ static int make_store(struct btree_store *s, const struct contents *c, const cha
 	struct btree_pager_config config = btree_pager_options(s, temporary);
 	int error = may_be_made(s, c, why);
 
+	if (!error)
+		error = btree_options_fit(s, why);
 	if (error)
 		return error;
 	error = env_path(temporary, s->dir, "TREE.tmp");
@@ -77,7 +79,7 @@ static int make_store(struct btree_store *s, const struct contents *c, const cha
 		return kv_fail(why, error, "%s: a store cannot be made here", s->dir);
 	config.store_id = env->ops->random(env);
 	error = btree_file_make(&config, btree_option_max_keys(s),
-				btree_option_overflow(s, config.page_bytes), NULL, why);
+				btree_option_overflow(s), NULL, why);
 	if (error)
 		return error;
 	error = env->ops->rename(env, temporary, path);
@@ -92,21 +94,18 @@ static int open_tree(struct btree_store *s, const char *path, struct kv_msg *why
 {
 	struct btree_pager_config config = btree_pager_options(s, path);
 	struct btree_super super;
-	uint32_t overflow;
 	int error = btree_pager_open(&config, &super, &s->pager, why);
 
 	if (error)
 		return error;
 	s->id = super.store_id;
 	s->option[BTREE_PAGE_BYTES] = super.page_bytes;
-	overflow = btree_option_overflow(s, super.page_bytes);
-	if (!overflow)
-		return kv_fail(why, -EINVAL,
-			       "overflow_bytes is too large for the store's pages of %u "
-			       "bytes; 0 takes what fits",
-			       super.page_bytes);
+	error = btree_options_fit(s, why);
+	if (error)
+		return error;
 	s->pager->shape.max_keys = btree_option_max_keys(s);
-	error = btree_tree_init(&s->tree, s->pager, s->base.env, overflow);
+	error = btree_tree_init(&s->tree, s->pager, s->base.env,
+				btree_option_overflow(s));
 	if (error)
 		return kv_fail(why, error, "no memory to open %s", s->dir);
 	btree_tree_open(&s->tree, &super);

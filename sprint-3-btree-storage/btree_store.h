@@ -417,9 +417,11 @@ int btree_file_make(const struct btree_pager_config *c, uint32_t max_keys,
 
 struct btree_pager_config btree_pager_options(const struct btree_store *s,
 					      const char *path);
-/* For a page size: what an option of 0 means. */
+/* Once option[BTREE_PAGE_BYTES] is the store's: -EINVAL for options that do not fit it. */
+int btree_options_fit(const struct btree_store *s, struct kv_msg *why);
+/* What these options mean, also when they are 0. */
 uint32_t btree_option_max_keys(const struct btree_store *s);
-uint32_t btree_option_overflow(const struct btree_store *s, uint32_t page_bytes);
+uint32_t btree_option_overflow(const struct btree_store *s);
 
 /* btree_backup.c, btree_compact.c, btree_verify.c */
 
