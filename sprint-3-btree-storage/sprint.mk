@@ -15,7 +15,7 @@ s3_bench += btree_draw btree_benchmarks
 s3_pager := btree_pager.c btree_page.c btree_evict.c btree_space.c btree_freed.c btree_free_map.c \
 	    btree_super.c btree_pager_checkpoint.c
 s3_src   += $(s3_pager)
-s3_upper_tests := btree_tests btree_bulk_tests btree_checkpoint_tests
+s3_upper_tests := btree_tests btree_bulk_tests btree_checkpoint_tests btree_verify_tests
 s3_tests += $(s3_upper_tests)
 s3_pager_tests := btree_pager_tests btree_super_tests btree_space_tests btree_pager_fault_tests
 s3_tests += $(s3_pager_tests)
