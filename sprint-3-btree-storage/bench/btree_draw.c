@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * btree_draw.c - a tree so small that it can be looked at, before and after a split and a
+ * merge: as text, or as drawings for the chapter (see draw.sh).
+ *
+ * Nodes have four entries at most (max_keys=4). What is seen is the tree as its pages are,
+ * through btree_dump().
+ */
+#include "../../sprint-1-core-memory/bench/bench_row.h"
+
+#include "../../sprint-2-hash-storage/env.h"
+#include "../btree_engine.h"
+
+static const char dir[] = "build/btree-draw";
+
+struct scene {
+	const char *name; /* of the drawing */
+	const char *title;
+	const char *put, *delete; /* keys, with blanks between */
+};
+
+static const struct scene scenes[] = {
+	{ "leaf", "four keys: one leaf, which is the root, and full", "cat ant dog bear",
+	  "" },
+	{ "split", "a fifth: the leaf is split, and a root grows above it", "bee", "" },
+	{ "full", "more keys: the root has four children, and the first is full",
+	  "eel fox hare goat jay ibis elk boar", "" },
+	{ "grown", "one more: a leaf is split, so is the root, and a new one grows",
+	  "bull", "" },
+	{ "merged", "four are deleted: neighbours merge, and that root goes again", "",
+	  "bee boar cat bear" },
+};
+
+enum { SCENES = sizeof(scenes) / sizeof(scenes[0]) };
+
+static struct kv *open_store(void)
+{
+	char command[64];
+	struct kv_msg why = { "" };
+	struct kv *kv;
+
+	(void)snprintf(command, sizeof(command), "rm -rf %s", dir);
+	if (system(command))
+		bench_die("%s cannot be removed", dir);
+	if (kv_open(&btree_engine, env_posix(), dir, "max_keys=4", &kv, &why))
+		bench_die("%s", why.text);
+	return kv;
+}
+
+/* One after the other, as a person would. */
+static void each_word(struct kv *kv, const char *words, enum kv_op_type type)
+{
+	size_t n;
+
+	for (; *words; words += n + (words[n] == ' ')) {
+		const struct kv_op op = { type, kv_slice(words, n = strcspn(words, " ")),
+					  kv_str("a value") };
+
+		bench_must(kv_write(kv, &op, 1, KV_NONE), "write");
+	}
+}
+
+static void print_line(void *arg, const char *line)
+{
+	(void)fprintf(arg, "%s\n", line);
+}
+
+static void draw(struct kv *kv, const struct scene *s, const char *to)
+{
+	char path[1100];
+	FILE *out;
+
+	(void)snprintf(path, sizeof(path), "%s/btree-%s.dot", to, s->name);
+	out = fopen(path, "w");
+	if (!out)
+		bench_die("%s cannot be made", path);
+	bench_must(btree_dump(kv, BTREE_DUMP_DOT, 4, print_line, out), "dump");
+	if (fclose(out))
+		bench_die("%s cannot be written", path);
+}
+
+int main(int argc, char **argv)
+{
+	struct kv *kv;
+	int i;
+
+	if (argc > 2 || (argc == 2 && argv[1][0] == '-')) {
+		(void)fprintf(stderr,
+			      "Usage: btree_draw [DIR]\n"
+			      "Prints a small tree before and after a split and a "
+			      "merge; with DIR, writes it\ninto DIR/btree-*.dot, "
+			      "for Graphviz.\n");
+		return 2;
+	}
+	kv = open_store();
+	for (i = 0; i < SCENES; i++) {
+		each_word(kv, scenes[i].put, KV_PUT);
+		each_word(kv, scenes[i].delete, KV_DELETE);
+		if (argc == 2) {
+			draw(kv, &scenes[i], argv[1]);
+			continue;
+		}
+		printf("\n%s\n", scenes[i].title);
+		bench_must(btree_dump(kv, BTREE_DUMP_TEXT, 4, print_line, stdout),
+			   "dump");
+	}
+	bench_must(kv_close(kv), "close");
+	return 0;
+}
