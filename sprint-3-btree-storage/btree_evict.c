@@ -17,7 +17,11 @@
  */
 #include "btree_pager_internal.h"
 
-enum { BATCH_PAGES = 64 }; /* victims at a time; a unit has at most 16 */
+enum {
+	BATCH_PAGES = 64, /* victims at a time; a unit has at most 16 */
+	PATIENCE = 200,   /* times that nothing can go before that is an error */
+	PATIENCE_NS = 1000000,
+};
 
 struct batch {
 	uint32_t page[BATCH_PAGES];  /* locked, ascending within a sweep; whole units */
@@ -263,6 +267,7 @@ int btree_make_room(struct btree_pager *p, uint64_t pages, struct kv_msg *why)
 {
 	struct btree_pager_io *io = p->io;
 	uint64_t need = (pages + io->unit_pages - 1) / io->unit_pages, resident;
+	unsigned int patience = PATIENCE;
 	uint32_t no;
 
 	for (;;) {
@@ -279,11 +284,15 @@ int btree_make_room(struct btree_pager *p, uint64_t pages, struct kv_msg *why)
 		}
 		no = evict(p, resident + need - io->budget);
 		port_store_release(&io->evicting, 0u);
-		if (!no)
+		if (no)
+			continue;
+		if (resident <= io->budget + io->budget / 4)
+			return 0;
+		/* A checkpoint's pins, and locks, are gone in a moment; cursors' are not. */
+		if (!patience--)
 			break;
+		p->config.env->ops->sleep_ns(p->config.env, PATIENCE_NS);
 	}
-	if (resident <= io->budget + io->budget / 4)
-		return 0;
 	return kv_fail(
 		why, -ENOMEM,
 		"%llu bytes of pages are pinned by cursors, or cannot be written: "
