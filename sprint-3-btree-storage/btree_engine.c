@@ -322,7 +322,7 @@ static const struct kv_opt btree_opts[] = {
 	[BTREE_CHECKPOINT_BYTES] = { "checkpoint_bytes",
 				     "a checkpoint after this much log, or after half of the "
 				     "tree's size if that is more, at most 1 GiB",
-				     NULL, 64 << 20, 64 << 10, 1ull << 40 },
+				     NULL, 256 << 20, 64 << 10, 1ull << 40 },
 	[BTREE_CHECKPOINT_RATE] = { "checkpoint_rate",
 				    "bytes a second that a checkpoint may write; 0: any",
 				    NULL, 0, 0, UINT64_MAX },
