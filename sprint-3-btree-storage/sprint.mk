@@ -35,3 +35,7 @@ s3_dir       := $(O)/sprint-3-btree-storage/tests
 s3_crash_tests := btree_crash_tests
 s3_tests     += $(s3_crash_tests)
 $(s3_crash_tests:%=$(s3_dir)/%): $(s2_crash)
+# The formats, and the inspection of stores that nobody has open.
+s3_format_tests := btree_format_tests
+s3_tests     += $(s3_format_tests)
+$(s3_format_tests:%=$(O)/sprint-3-btree-storage/tests/%): $(s2_sim)
