@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * btree_draw.c - a tree so small that it can be looked at, before and after a split and a
- * merge: as text, or as drawings for the chapter (see draw.sh).
+ * merge, and what a snapshot of it costs: as text, or as drawings for the chapter (draw.sh).
  *
  * Nodes have four entries at most (max_keys=4). What is seen is the tree as its pages are,
  * through btree_dump().
@@ -79,6 +79,42 @@ static void draw(struct kv *kv, const struct scene *s, const char *to)
 		bench_die("%s cannot be written", path);
 }
 
+/* ---- what a snapshot costs ---- */
+
+static void print_held(void *arg, const char *name, uint64_t value)
+{
+	if (!strcmp(name, "held_bytes"))
+		printf("%s: held_bytes %llu\n", (const char *)arg,
+		       (unsigned long long)value);
+}
+
+static void print_tree(struct kv *kv, const char *title)
+{
+	printf("\n%s\n", title);
+	bench_must(btree_dump(kv, BTREE_DUMP_TEXT, 4, print_line, stdout), "dump");
+}
+
+/* Pages that were dropped stay until the next checkpoint, also without a snapshot. */
+static void show_snapshot(struct kv *kv)
+{
+	char before[] = "before", held[] = "while it is held",
+	     released[] = "when it is released, and all tidied";
+	struct kv_snapshot *snap;
+
+	(void)putchar('\n');
+	kv_stats(kv, print_held, before);
+	bench_must(kv_snapshot(kv, &snap), "snapshot");
+	each_word(kv, "elk", KV_PUT);
+	print_tree(kv, "a snapshot is taken, then \"elk\" overwritten: the way there is "
+		       "copied");
+	kv_stats(kv, print_held, held);
+	kv_release(kv, snap);
+	bench_must(kv_compact(kv), "compact");
+	kv_stats(kv, print_held, released);
+}
+
+/* ---- main ---- */
+
 int main(int argc, char **argv)
 {
 	struct kv *kv;
@@ -100,10 +136,10 @@ int main(int argc, char **argv)
 			draw(kv, &scenes[i], argv[1]);
 			continue;
 		}
-		printf("\n%s\n", scenes[i].title);
-		bench_must(btree_dump(kv, BTREE_DUMP_TEXT, 4, print_line, stdout),
-			   "dump");
+		print_tree(kv, scenes[i].title);
 	}
+	if (argc == 1)
+		show_snapshot(kv);
 	bench_must(kv_close(kv), "close");
 	return 0;
 }
