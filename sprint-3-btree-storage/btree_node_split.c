@@ -42,50 +42,57 @@ static struct kv_slice run_upper(const struct run *r)
 	return btree_node_upper(r->b ? r->b : r->a, r->shape);
 }
 
-/* Where entry i is: the node, and *i in it; false: it is the new one. */
-static bool run_place(const struct run *r, unsigned int *i, const struct btree_node **n)
+/* The node that has entry i, and *i in it; NULL: it is the new one. */
+static const struct btree_node *run_node(const struct run *r, unsigned int *i)
 {
 	if (r->extra && *i == r->extra_at)
-		return false;
+		return NULL;
 	if (r->extra && !r->replaces && *i > r->extra_at)
 		--*i;
-	*n = r->a;
-	if (*i >= r->a->count) {
-		*i -= r->a->count;
-		*n = r->b;
-	}
-	return true;
+	if (*i < r->a->count)
+		return r->a;
+	*i -= r->a->count;
+	return r->b;
 }
 
 static struct entry run_entry(const struct run *r, unsigned int i)
 {
-	const struct btree_node *n;
+	const struct btree_node *n = run_node(r, &i);
+	const struct btree_slot *s;
+	const uint8_t *base;
 	struct entry e = { .flags = 0 };
 
-	if (!run_place(r, &i, &n)) {
+	if (!n) {
 		e.key.prefix = kv_slice(r->extra_key.data, 0);
 		e.key.suffix = r->extra_key;
 		e.value.len = r->extra_value_bytes;
 		return e;
 	}
-	e.key = btree_node_key(n, r->shape, i);
-	e.value = btree_node_value(n, r->shape, i, &e.flags);
-	if (n == r->b && n->page.level && !i)
-		e.key.suffix = r->b_lower;
+	base = node_base(n);
+	s = &node_slots(n)[i];
+	e.value = kv_slice(base + s->at + s->key_bytes, s->value_bytes);
+	e.flags = s->flags;
+	e.key.prefix = kv_slice(base + n->lower_at, n->prefix_bytes);
+	e.key.suffix = kv_slice(base + s->at, s->key_bytes);
+	if (n->page.level && !i) {
+		e.key.prefix.len = 0;
+		e.key.suffix = n == r->b ? r->b_lower
+					 : kv_slice(base + n->lower_at, n->lower_bytes);
+	}
 	return e;
 }
 
 /* The entry with its whole key, head and slot left out. */
 static size_t run_bytes(const struct run *r, unsigned int i)
 {
-	const struct btree_node *n;
+	const struct btree_node *n = run_node(r, &i);
 	const struct btree_slot *s;
 
-	if (!run_place(r, &i, &n))
+	if (!n)
 		return r->extra_key.len + r->extra_value_bytes;
 	s = &node_slots(n)[i];
 	if (n->page.level && !i)
-		return (size_t)n->lower_bytes + s->value_bytes;
+		return (n == r->b ? r->b_lower.len : n->lower_bytes) + s->value_bytes;
 	return (size_t)n->prefix_bytes + slot_bytes(s);
 }
 
@@ -314,13 +321,11 @@ static void deal(const struct run *r, unsigned int from, unsigned int to,
 	n->cap = (uint16_t)node_cap_for(to - from);
 	n->count = (uint16_t)(to - from);
 	while (i-- > from) {
-		const struct btree_node *source;
 		unsigned int at = i;
-		bool keyless;
+		const struct btree_node *source = run_node(r, &at);
+		const bool keyless = level && (i == from || !at);
 
-		(void)run_place(r, &at, &source);
-		keyless = level && (i == from || !at);
-		if (source->prefix_bytes <= n->prefix_bytes && !keyless) {
+		if (source && source->prefix_bytes <= n->prefix_bytes && !keyless) {
 			deal_record(n, source, node_slots(source)[at], i - from);
 		} else {
 			const struct entry e = run_entry(r, i);

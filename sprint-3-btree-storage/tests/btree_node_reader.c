@@ -90,12 +90,14 @@ static void demand_round_trip(const struct btree_node *n, const struct btree_sha
 	const struct btree_shape any = { .page_bytes = shape->page_bytes,
 					 .max_keys = UINT32_MAX };
 	uint8_t *pages = malloc(3 * (size_t)shape->page_bytes);
-	struct btree_node *left = (void *)pages;
-	struct btree_node *right = (void *)(pages + shape->page_bytes);
+	struct btree_node *left, *right;
 	struct btree_split *s = calloc(1, sizeof(*s));
 	struct kv_msg why = { "" };
 
-	demand(pages && s, "no memory");
+	if (!pages || !s)
+		abort();
+	left = (void *)pages;
+	right = (void *)(pages + shape->page_bytes);
 	memcpy(left, n, shape->page_bytes);
 	s->at = n->count / 2;
 	s->key_bytes = (unsigned int)btree_node_key_copy(n, &any, s->at, s->key);
