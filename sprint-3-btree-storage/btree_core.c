@@ -9,6 +9,9 @@
  */
 #include "btree_store.h"
 
+/* Look-ups that found a page changed or gone, before one does it otherwise. */
+enum { LOOKUPS = 100 };
+
 /* ---- the tree's life ---- */
 
 int btree_tree_init(struct btree_tree *t, struct btree_pager *p, struct env *env,
@@ -172,15 +175,12 @@ static int read_leaf(struct btree_tree *t, const struct descent *d, struct kv_sl
 	const struct btree_node *n = btree_page(t->pager, d->page);
 	struct btree_overflow o;
 	struct kv_slice v;
-	unsigned int i, flags;
-	bool found;
+	unsigned int flags;
 	int error = 0;
 
-	i = btree_node_lower_bound(n, t->shape, key, &found);
-	if (!found)
+	if (!btree_node_find(n, t->shape, key, &v, &flags))
 		return btree_page_valid(t->pager, d->page, d->version) ? -ENOENT
 								       : -EAGAIN;
-	v = btree_node_value(n, t->shape, i, &flags);
 	if (flags & BTREE_SLOT_OVERFLOW) {
 		o = btree_value_ref(v);
 		if (!btree_page_valid(t->pager, d->page, d->version))
@@ -195,20 +195,53 @@ static int read_leaf(struct btree_tree *t, const struct descent *d, struct kv_sl
 int btree_leaf_find(struct btree_tree *t, struct kv_slice key, uint32_t *page,
 		    uint64_t *version, struct kv_msg *why)
 {
+	unsigned int tries = LOOKUPS;
 	struct descent d;
 	int error;
 
 	do {
 		error = descend(t, root_word(&t->tip), true, key, &d, why);
-	} while (error == -EAGAIN);
+	} while (error == -EAGAIN && --tries);
 	*page = d.page;
 	*version = d.version;
+	return error;
+}
+
+/* For when memory is so short that what is read in drives out what led to it: the path is
+ * pinned, in a version that is kept. */
+static int get_pinned(struct btree_tree *t, const struct btree_version *version,
+		      struct kv_slice key, struct kv_buf *value, struct kv_msg *why)
+{
+	struct btree_path path;
+	struct btree_overflow o;
+	struct kv_slice v;
+	unsigned int flags;
+	bool found;
+	int error = btree_path_find(t, version, key, &path, &found, why);
+
+	if (error)
+		return error;
+	if (!found) {
+		error = -ENOENT;
+		goto out;
+	}
+	v = btree_node_value(btree_path_node(t, &path, 0), t->shape, path.index[0],
+			     &flags);
+	if (flags & BTREE_SLOT_OVERFLOW) {
+		o = btree_value_ref(v);
+		error = btree_value_read(t, &o, value, why);
+	} else {
+		error = kv_buf_set(value, v.data, v.len);
+	}
+out:
+	btree_path_release(t, &path);
 	return error;
 }
 
 int btree_get(struct btree_tree *t, const struct btree_version *version,
 	      struct kv_slice key, struct kv_buf *value, struct kv_msg *why)
 {
+	unsigned int tries = LOOKUPS;
 	struct descent d;
 	uint64_t root;
 	int error;
@@ -220,9 +253,24 @@ int btree_get(struct btree_tree *t, const struct btree_version *version,
 		if (!error)
 			error = read_leaf(t, &d, key, value, why);
 		port_optimistic_end();
-	} while (error == -EAGAIN);
+	} while (error == -EAGAIN && --tries);
+	if (error == -EAGAIN && version)
+		error = get_pinned(t, version, key, value, why);
 	if (error)
 		value->len = 0;
+	return error;
+}
+
+/* Of the newest state, held as a snapshot meanwhile. */
+static int get_kept(struct btree_store *s, struct kv_slice key, struct kv_buf *value)
+{
+	struct kv_snapshot own;
+	int error = btree_snapshot_enter(s, &own);
+
+	if (error)
+		return error;
+	error = btree_get(&s->tree, &own.version, key, value, NULL);
+	btree_snapshot_leave(s, &own);
 	return error;
 }
 
@@ -230,17 +278,23 @@ int btree_kv_get(struct kv *kv, struct kv_snapshot *snap, struct kv_slice key,
 		 struct kv_buf *value)
 {
 	struct btree_store *s = btree_store(kv);
+	int error = btree_get(&s->tree, snap ? &snap->version : NULL, key, value, NULL);
 
-	return btree_get(&s->tree, snap ? &snap->version : NULL, key, value, NULL);
+	return error == -EAGAIN ? get_kept(s, key, value) : error;
 }
 
-static void get_each(struct btree_tree *t, const struct btree_version *version, size_t n,
+/* False: pages go as fast as they come, see btree_get(). */
+static bool get_each(struct btree_tree *t, const struct btree_version *version, size_t n,
 		     const struct kv_slice *key, struct kv_buf *value, int *error)
 {
 	size_t i;
 
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n; i++) {
 		error[i] = btree_get(t, version, key[i], &value[i], NULL);
+		if (error[i] == -EAGAIN)
+			return false;
+	}
+	return true;
 }
 
 /* One state for all of them: tried without a snapshot first, which holds if nothing was
@@ -254,19 +308,17 @@ int btree_kv_multi_get(struct kv *kv, struct kv_snapshot *snap, size_t n,
 	int error_all;
 
 	if (snap) {
-		get_each(&s->tree, &snap->version, n, key, value, error);
+		(void)get_each(&s->tree, &snap->version, n, key, value, error);
 		return 0;
 	}
 	writes = port_load_acquire(&s->tree.writes);
-	if (!(writes & 1)) {
-		get_each(&s->tree, NULL, n, key, value, error);
-		if (port_read_again(&s->tree.writes) == writes)
-			return 0;
-	}
+	if (!(writes & 1) && get_each(&s->tree, NULL, n, key, value, error) &&
+	    port_read_again(&s->tree.writes) == writes)
+		return 0;
 	error_all = btree_snapshot_enter(s, &own);
 	if (error_all)
 		return error_all;
-	get_each(&s->tree, &own.version, n, key, value, error);
+	(void)get_each(&s->tree, &own.version, n, key, value, error);
 	btree_snapshot_leave(s, &own);
 	return 0;
 }

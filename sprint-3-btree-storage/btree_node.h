@@ -131,6 +131,9 @@ void btree_node_init(struct btree_node *n, const struct btree_shape *shape,
 unsigned int btree_node_lower_bound(const struct btree_node *n,
 				    const struct btree_shape *shape, struct kv_slice key,
 				    bool *found);
+/* The value of the entry that has the key, and its flags; false when there is none. */
+bool btree_node_find(const struct btree_node *n, const struct btree_shape *shape,
+		     struct kv_slice key, struct kv_slice *value, unsigned int *flags);
 /* Of an inner node: the entry whose child has the key: the last whose separator is <= key. */
 unsigned int btree_node_child_index(const struct btree_node *n,
 				    const struct btree_shape *shape, struct kv_slice key);

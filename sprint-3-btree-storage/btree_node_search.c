@@ -96,6 +96,24 @@ unsigned int btree_node_lower_bound(const struct btree_node *n,
 	return view_lower_bound(&v, key, found);
 }
 
+bool btree_node_find(const struct btree_node *n, const struct btree_shape *shape,
+		     struct kv_slice key, struct kv_slice *value, unsigned int *flags)
+{
+	struct btree_slot s;
+	struct node_view v;
+	unsigned int i;
+	bool found;
+
+	node_view(&v, n, shape);
+	i = view_lower_bound(&v, key, &found);
+	if (!found)
+		return false;
+	s = node_view_slot(&v, i);
+	*value = kv_slice(v.base + s.at + s.key_bytes, s.value_bytes);
+	*flags = s.flags;
+	return true;
+}
+
 unsigned int btree_node_child_index(const struct btree_node *n,
 				    const struct btree_shape *shape, struct kv_slice key)
 {
