@@ -225,7 +225,7 @@ static void end(struct btree_store *s, const struct checkpoint *c, int error)
 	btree_keep_update(s);
 }
 
-/* Without write_lock, by the one who works. */
+/* By the one who works. */
 static void conclude(struct btree_store *s, int error, bool written, uint64_t begun_ns)
 {
 	struct env *env = s->base.env;
@@ -270,6 +270,7 @@ int btree_checkpoint_take(struct btree_store *s, uint64_t rate, bool force,
 
 int btree_checkpoint_publish(struct btree_store *s, const struct btree_version *v)
 {
+	uint64_t begun_ns = s->base.env->ops->now_ns(s->base.env);
 	struct checkpoint c;
 	int error = begin(s, v, &c, NULL);
 
@@ -281,6 +282,7 @@ int btree_checkpoint_publish(struct btree_store *s, const struct btree_version *
 		btree_tree_publish(&s->tree, v);
 	}
 	end(s, &c, error);
+	conclude(s, error, true, begun_ns);
 	return error;
 }
 
