@@ -26,7 +26,8 @@ int btree_count_estimate(struct kv *kv, struct kv_slice from, struct kv_slice to
  * when it returns 0; after an error the store is empty. next gives the pairs: 0, -ENOENT at
  * the end, or an error that ends the load; what it gives is borrowed until it is called
  * again. -EINVAL: a key not above the one before, or the store is not empty. fill_percent:
- * of each node, 50..100. */
+ * of each node, 50..100. Other writers, and who takes a snapshot, wait until it is done; next
+ * must not call the store. */
 typedef int btree_next_fn(void *arg, struct kv_slice *key, struct kv_slice *value);
 int btree_bulk_load(struct kv *kv, unsigned int fill_percent, btree_next_fn *next,
 		    void *arg);
