@@ -12,14 +12,18 @@
  * never changed. Dirty inner nodes stay, because they would be written without their
  * children's checksums, and they are few.
  *
+ * So changed inner nodes and pinned pages can fill the budget, until a checkpoint is written.
+ * Writers are refused then; readers have a quarter more, so that they get on meanwhile.
+ *
  * Memory is given back in pages of the machine, which may be larger than the store's: 16 KiB
  * on a Raspberry Pi 5. So budget and victims are counted in units, the larger of both.
  */
 #include "btree_pager_internal.h"
 
 enum {
-	BATCH_PAGES = 64, /* victims at a time; a unit has at most 16 */
-	PATIENCE = 200,   /* times that nothing can go before that is an error */
+	BATCH_PAGES = 64,    /* victims at a time; a unit has at most 16 */
+	PATIENCE = 200,      /* times that nothing can go before that is an error */
+	PATIENCE_WRITER = 5, /* who can have a checkpoint written instead */
 	PATIENCE_NS = 1000000,
 };
 
@@ -263,11 +267,23 @@ static unsigned int evict(struct btree_pager *p, uint64_t units)
 	return b.n;
 }
 
-int btree_make_room(struct btree_pager *p, uint64_t pages, struct kv_msg *why)
+bool btree_pager_is_full(struct btree_pager *p)
+{
+	return port_load_acquire(&p->io->resident) >= p->io->budget;
+}
+
+void btree_pager_may_outgrow(struct btree_pager *p, bool may)
+{
+	port_store_release(&p->io->may_outgrow, may);
+}
+
+int btree_make_room(struct btree_pager *p, uint64_t pages, bool writer,
+		    struct kv_msg *why)
 {
 	struct btree_pager_io *io = p->io;
 	uint64_t need = (pages + io->unit_pages - 1) / io->unit_pages, resident;
-	unsigned int patience = PATIENCE;
+	uint64_t most = io->budget + (writer ? 0 : io->budget / 4);
+	unsigned int patience = writer ? PATIENCE_WRITER : PATIENCE;
 	uint32_t no;
 
 	for (;;) {
@@ -286,7 +302,7 @@ int btree_make_room(struct btree_pager *p, uint64_t pages, struct kv_msg *why)
 		port_store_release(&io->evicting, 0u);
 		if (no)
 			continue;
-		if (resident <= io->budget + io->budget / 4)
+		if (resident <= most || port_load_acquire(&io->may_outgrow))
 			return 0;
 		/* A checkpoint's pins, and locks, are gone in a moment; cursors' are not. */
 		if (!patience--)

@@ -53,6 +53,9 @@ static int prepare_in_place(struct btree_tree *t, struct btree_change *c,
 
 	do {
 		error = btree_leaf_find(t, c->op->key, &c->leaf, &version, why);
+		/* Memory is short: a path stays, when it is pinned. */
+		if (error == -EAGAIN)
+			return 0;
 		if (error)
 			return error;
 	} while (!btree_page_lock_at(t->pager, c->leaf, version));
@@ -95,6 +98,11 @@ static int prepare_path(struct btree_tree *t, struct btree_change *c, struct kv_
 	if (error)
 		return error;
 	c->index = c->path.index[0];
+	c->nothing = !put && !c->found;
+	if (c->nothing) {
+		btree_path_release(t, &c->path);
+		return 0;
+	}
 	if (t->private) {
 		error = btree_page_list_room(&t->made, pages + run);
 		if (!error)
@@ -111,8 +119,7 @@ int btree_change_prepare(struct btree_tree *t, const struct kv_op *op,
 {
 	int error;
 
-	c->op = op;
-	c->path.levels = 0;
+	*c = (struct btree_change){ .op = op };
 	error = prepare_in_place(t, c, why);
 	if (error || c->in_place || c->nothing)
 		return error;

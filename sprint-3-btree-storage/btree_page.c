@@ -199,7 +199,7 @@ int btree_page_fetch(struct btree_pager *p, uint32_t page, uint32_t crc,
 		}
 		if (s & BTREE_RESIDENT)
 			return 0;
-		error = btree_make_room(p, 1, why);
+		error = btree_make_room(p, 1, false, why);
 		if (error)
 			return error;
 		if (port_write_try(&p->state[page], s, s | BTREE_LOCKED))
@@ -282,7 +282,7 @@ void btree_page_fetch_many(struct btree_pager *p, const struct btree_child *chil
 
 	if (n > most)
 		n = most;
-	if (btree_make_room(p, n, NULL))
+	if (btree_make_room(p, n, false, NULL))
 		return;
 	for (i = 0; i < n; i++)
 		if (lock_absent(p, child[i].page))

@@ -188,6 +188,12 @@ void btree_page_unlock(struct btree_pager *p, uint32_t page, bool changed);
  * reserve. Holds until the next reserve, or the writer lock is given up. May evict; hold no
  * lock of a page. */
 int btree_pages_reserve(struct btree_pager *p, uint32_t n, uint32_t run, bool urgent);
+/* Whether the budget is used up: then a reserve may have failed for changed inner nodes, which
+ * stay in memory until a checkpoint has been written. Any thread. */
+bool btree_pager_is_full(struct btree_pager *p);
+/* For replaying a log, when no checkpoint can be written: pages that cannot go may be more
+ * than the budget. */
+void btree_pager_may_outgrow(struct btree_pager *p, bool may);
 /* One of those: resident, dirty, born in that generation, its header filled in but for kind
  * and level, the rest undefined. Nobody else knows it, so it needs no lock. Pinned once:
  * unpin it when it is linked. */

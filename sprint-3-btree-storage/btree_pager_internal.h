@@ -97,6 +97,7 @@ struct btree_pager_io {
 	uint64_t reads, writes, evictions, written_bytes, read_bytes;
 	uint64_t checkpoint_pages, checkpoints;
 	uint32_t evicting; /* somebody does */
+	bool may_outgrow;  /* atomic: the budget */
 	int failed;        /* latched: no later write, checkpoint or reserve */
 
 	uint32_t hand; /* CLOCK's; whoever set evicting */
@@ -148,8 +149,9 @@ int btree_page_check_image(const struct btree_pager *p, uint32_t page, const voi
 /* ---- btree_evict.c ---- */
 
 /* Evicts until so many pages more are within the budget, as far as that can be. -ENOMEM: the
- * budget is exceeded by more than a quarter. Hold no lock. */
-int btree_make_room(struct btree_pager *p, uint64_t pages, struct kv_msg *why);
+ * budget is exceeded; for one who does not write, by more than a quarter. Hold no lock. */
+int btree_make_room(struct btree_pager *p, uint64_t pages, bool writer,
+		    struct kv_msg *why);
 /* Counts the page's memory as in use, or not; under its lock. */
 void btree_unit_enter(struct btree_pager *p, uint32_t page);
 void btree_unit_leave(struct btree_pager *p, uint32_t page);

@@ -213,8 +213,10 @@ static int open_log(struct btree_store *s, const struct contents *c, struct kv_m
 	if (error)
 		return kv_fail(why, error, "%s/%s: cannot be read", s->dir, c->segment);
 	config.segment_bytes = s->option[BTREE_SEGMENT_BYTES];
+	btree_pager_may_outgrow(s->pager, true);
 	error = log_open(&config, s->checkpoint_position, replay, &v, &found, &s->log,
 			 &reason);
+	btree_pager_may_outgrow(s->pager, false);
 	if (error)
 		return kv_fail(why, error, "%s%s%s", reason.text,
 			       v.why.text[0] ? ": " : "", v.why.text);

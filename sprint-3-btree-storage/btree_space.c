@@ -311,7 +311,7 @@ int btree_pages_reserve(struct btree_pager *p, uint32_t n, uint32_t run, bool ur
 		if (error)
 			return error;
 	}
-	error = btree_make_room(p, (uint64_t)n + run, &why);
+	error = btree_make_room(p, (uint64_t)n + run, true, &why);
 	return error ? btree_pager_refuse(p, error, why.text) : 0;
 }
 

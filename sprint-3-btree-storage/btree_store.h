@@ -136,7 +136,8 @@ void btree_tree_open(struct btree_tree *t, const struct btree_super *super);
 /* ---- btree_core.c: reading ---- */
 
 /* version NULL: the newest that is visible; else the caller keeps its generation. why may
- * be NULL. */
+ * be NULL. -EAGAIN, with version NULL: pages go as fast as they come; to be tried with a
+ * version that is kept, in which it pins its way. */
 int btree_get(struct btree_tree *t, const struct btree_version *version,
 	      struct kv_slice key, struct kv_buf *value, struct kv_msg *why);
 
@@ -163,7 +164,8 @@ static inline struct btree_node *btree_path_node(const struct btree_tree *t,
 	return btree_page(t->pager, path->page[level]);
 }
 
-/* The writer: the leaf of the tip where key belongs, and its version. */
+/* The writer: the leaf of the tip where key belongs, and its version. -EAGAIN as above: the
+ * writer can pin its way in the tip. */
 int btree_leaf_find(struct btree_tree *t, struct kv_slice key, uint32_t *page,
 		    uint64_t *version, struct kv_msg *why);
 /* The writer; pages were reserved. Copies the frozen pages of a path of the tip from level

@@ -151,6 +151,20 @@ static int wait_for_log(struct btree_store *s, const struct write *w)
 	return error;
 }
 
+/* Memory is full of changed pages that a checkpoint would write: does that, without
+ * write_lock, which is given up meanwhile. */
+static void make_pages_clean(struct btree_store *s)
+{
+	struct env *env = s->base.env;
+	uint64_t begun_ns = env->ops->now_ns(env);
+
+	port_mutex_unlock(&s->write_lock);
+	(void)btree_checkpoint_now(s, NULL);
+	(void)port_fetch_add(&s->stat_stalls, (uint64_t)1);
+	(void)port_fetch_add(&s->stat_stall_ns, env->ops->now_ns(env) - begun_ns);
+	port_mutex_lock(&s->write_lock);
+}
+
 /* ---- in place ---- */
 
 static int write_in_place(struct btree_store *s, struct write *w)
@@ -301,6 +315,7 @@ static bool can_go_in_place(const struct btree_store *s, const struct write *w)
 int btree_write(struct kv *kv, const struct kv_op *op, size_t n, enum kv_durability how)
 {
 	struct btree_store *s = btree_store(kv);
+	bool cleaned = false;
 	uint64_t position;
 	struct write w;
 	int error;
@@ -317,9 +332,16 @@ int btree_write(struct kv *kv, const struct kv_op *op, size_t n, enum kv_durabil
 			error = write_in_place(s, &w);
 		else
 			error = write_private(s, &w);
-		if (error != -EAGAIN)
+		if (error == -EAGAIN) {
+			error = wait_for_log(s, &w);
+		} else if (error == -ENOMEM && !cleaned &&
+			   btree_pager_is_full(s->pager)) {
+			make_pages_clean(s);
+			cleaned = true;
+			error = 0;
+		} else {
 			break;
-		error = wait_for_log(s, &w);
+		}
 	} while (!error);
 	position = s->tree.tip.position;
 	port_mutex_unlock(&s->write_lock);

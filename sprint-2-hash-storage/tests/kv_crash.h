@@ -3,8 +3,8 @@
  * kv_crash.h - one crash test for every persistent engine: a random history in the
  * simulator, a crash at each of its positions, and what must hold of the disk then.
  *
- * A history is a function of its seed: clients put, delete and write batches at all three
- * levels of durability, hold snapshots, sync, compact, back up, close and reopen. What was
+ * A history is a function of its seed: clients put, delete, delete ranges where the engine
+ * can, and write batches at all three levels of durability, hold snapshots, sync, compact, back up, close and reopen. What was
  * acknowledged is noted with the position from which a crash must keep it. Then each disk
  * that a crash can leave (env_sim_explore) is opened, and
  *

@@ -67,9 +67,24 @@ static uint64_t new_id(struct client *c, size_t op)
 	return (uint64_t)(c->number + 1) << 48 | c->life->n << 8 | op;
 }
 
+/* The client's keys from one on, up to another one or, where no other client's come behind
+ * them, to the end. Few at a time, lest the store stays empty. */
+static void draw_range(struct client *c, unsigned int key, struct kv_op *op,
+		       char to[CRASH_KEY_BYTES], uint64_t *row)
+{
+	unsigned int keys = c->h->keys, n = 1 + (unsigned int)below(c, 1 + keys / 8);
+
+	op->type = KV_DELETE_RANGE;
+	if (n > keys - key)
+		n = keys - key;
+	if (key + n < keys || c->h->clients > 1)
+		op->value = crash_key(c->life->first + key + n, to);
+	memset(&row[key], 0, n * sizeof(*row));
+}
+
 /* Random steps on the client's keys; row becomes what they make of it. */
 static size_t draw_steps(struct client *c, size_t n, struct kv_op *op,
-			 char (*name)[CRASH_KEY_BYTES], struct kv_buf *value,
+			 char (*name)[2][CRASH_KEY_BYTES], struct kv_buf *value,
 			 uint64_t *row)
 {
 	size_t i;
@@ -77,7 +92,12 @@ static size_t draw_steps(struct client *c, size_t n, struct kv_op *op,
 	for (i = 0; i < n; i++) {
 		unsigned int key = (unsigned int)below(c, c->h->keys);
 		op[i] = (struct kv_op){ .type = below(c, 4) ? KV_PUT : KV_DELETE };
-		op[i].key = crash_key(c->life->first + key, name[i]);
+		op[i].key = crash_key(c->life->first + key, name[i][0]);
+		if (op[i].type == KV_DELETE && has(c, KV_CAP_DELETE_RANGE) &&
+		    !below(c, 4)) {
+			draw_range(c, key, &op[i], name[i][1], row);
+			continue;
+		}
 		row[key] = op[i].type == KV_PUT ? new_id(c, i) : 0;
 		if (op[i].type == KV_PUT)
 			op[i].value = crash_value(c->h, row[key], &value[i]);
@@ -104,7 +124,7 @@ static void acknowledged(struct client *c, enum kv_durability how)
 
 static int write_steps(struct client *c, size_t n, enum kv_durability how)
 {
-	char name[CRASH_BATCH][CRASH_KEY_BYTES];
+	char name[CRASH_BATCH][2][CRASH_KEY_BYTES];
 	struct kv_buf value[CRASH_BATCH] = { 0 };
 	struct kv_op op[CRASH_BATCH];
 	size_t i;
