@@ -10,11 +10,14 @@ s2_dir   := $(O)/sprint-2-hash-storage/tests
 
 # Tests without a disk, or with the machine's own.
 s2_tests := epoch_tests hash_table_tests hash_table_thread_tests hash_function_tests hash_quality_tests \
-	    hash_index_tests hash_pool_tests hash_tests hash_options_tests hash_memory_tests hash_live_tests hash_race_tests env_uring_tests
+	    hash_index_tests hash_pool_tests hash_tests hash_options_tests hash_memory_tests \
+	    hash_live_tests hash_race_tests env_uring_tests
 # Tests on the simulated disk and scheduler.
-s2_sim_tests := env_home_tests env_home_world_tests env_sim_tests env_sim_fault_tests env_sim_task_tests env_sim_toy_tests \
+s2_sim_tests := env_home_tests env_home_world_tests \
+	    env_sim_tests env_sim_fault_tests env_sim_task_tests env_sim_toy_tests \
 	    log_tests log_room_tests log_segment_tests log_recovery_tests log_format_tests \
-	    hash_corruption_tests hash_fault_tests hash_space_tests hash_limit_tests hash_golden_tests hash_compact_tests hash_check_tests
+	    hash_corruption_tests hash_fault_tests hash_space_tests hash_limit_tests \
+	    hash_golden_tests hash_compact_tests hash_check_tests hash_salvage_tests
 s2_sim   := $(patsubst %,$(s2_dir)/%.o,env_sim env_sim_disk env_sim_file env_sim_name env_sim_map \
 	    env_sim_task env_sim_lock env_sim_follow env_sim_crash env_sim_choose env_sim_explore)
 s2_tests += $(s2_sim_tests)

@@ -3,7 +3,7 @@
  * kv_tests.c - what kv.c gives everybody: slices, buffers, messages, and options by name
  * up to the engine's open().
  */
-#include "../kv.h"
+#include "../kv_inspect.h"
 #include "core_random.h"
 #include "leak_check.h"
 
@@ -282,6 +282,22 @@ static void test_fail_cuts_what_does_not_fit(void **state)
 	}
 }
 
+/* Keys are shown as they are where they can be, and never break a line. */
+static void test_quoted_bytes_stay_on_one_line(void **state)
+{
+	char out[16];
+
+	(void)state;
+	assert_string_equal(kv_quote(out, sizeof(out), kv_str("plain")), "plain");
+	assert_string_equal(kv_quote(out, sizeof(out), kv_slice("a\0\n\t\"\\\xff", 7)),
+			    "a\\x00\\n\\t\\\"...");
+	assert_string_equal(kv_quote(out, sizeof(out), kv_slice(NULL, 0)), "");
+	assert_string_equal(kv_quote(out, sizeof(out), kv_str("123456789012345")),
+			    "123456789012345");
+	assert_string_equal(kv_quote(out, sizeof(out), kv_str("1234567890123456")),
+			    "123456789012...");
+}
+
 /* ---- options ---- */
 
 static void test_open_without_options_takes_the_initial_values(void **state)
@@ -529,6 +545,7 @@ int main(void)
 		KV_TEST(test_buf_out_of_memory_changes_nothing),
 		KV_TEST(test_fail_returns_its_error_and_says_why),
 		KV_TEST(test_fail_cuts_what_does_not_fit),
+		KV_TEST(test_quoted_bytes_stay_on_one_line),
 		KV_TEST(test_open_without_options_takes_the_initial_values),
 		KV_TEST(test_options_that_are_right),
 		KV_TEST(test_options_together_leave_the_others_alone),

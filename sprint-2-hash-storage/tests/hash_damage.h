@@ -280,6 +280,21 @@ static inline struct file *damage_file(struct env_sim *disk, const char *name)
 	return f;
 }
 
+static inline void damage_copy_file(struct env *from, const char *from_path,
+				    struct env *to, const char *to_path)
+{
+	struct kv_buf b = { 0 };
+	struct file *f;
+
+	assert_int_equal(env_read_file(from, from_path, 1 << 20, &b), 0);
+	assert_int_equal(env_open(to, to_path, ENV_WRITE | ENV_CREATE | ENV_TRUNCATE, &f),
+			 0);
+	assert_int_equal(file_write(f, 0, b.data, b.len), 0);
+	assert_int_equal(file_sync(f), 0);
+	file_close(f);
+	kv_buf_free(&b);
+}
+
 static inline void damage_list(struct env_sim *disk, struct damage_files *out)
 {
 	struct env *env = env_sim_env(disk);
