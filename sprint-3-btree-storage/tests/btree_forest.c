@@ -146,6 +146,7 @@ static void verify_entry(const struct btree_forest *f, const struct btree_node *
 	uint8_t key[BTREE_KEY_MAX];
 	size_t len = btree_node_key_copy(n, &f->shape, i, key);
 	struct btree_child child;
+	struct kv_slice value;
 	unsigned int flags;
 	bool found;
 
@@ -155,6 +156,12 @@ static void verify_entry(const struct btree_forest *f, const struct btree_node *
 	if (!f->level) {
 		assert_int_equal(btree_node_lower_bound(n, &f->shape, p->key, &found), i);
 		assert_true(found);
+		assert_true(btree_node_find(n, &f->shape, p->key, &value, &flags));
+		assert_slice(value, p->value);
+		assert_int_equal(flags, p->flags);
+		value = btree_node_show(n, &f->shape, i, key, &len, &flags);
+		assert_slice(kv_slice(key, len), p->key);
+		assert_slice(value, p->value);
 		return;
 	}
 	assert_int_equal(btree_node_child_index(n, &f->shape, p->key), i);
@@ -230,7 +237,8 @@ static void verify_around(const struct btree_forest *f, struct kv_slice key)
 void btree_forest_seek(struct btree_forest *f, struct kv_slice key)
 {
 	bool model_found, found;
-	unsigned int before, k = node_for(f, key, &before), i;
+	struct kv_slice value;
+	unsigned int flags, before, k = node_for(f, key, &before), i;
 	unsigned int expected = model_find(f, key, &model_found) - before;
 
 	if (f->level) {
@@ -241,6 +249,8 @@ void btree_forest_seek(struct btree_forest *f, struct kv_slice key)
 	i = btree_node_lower_bound(f->node[k], &f->shape, key, &found);
 	assert_int_equal(i, expected);
 	assert_int_equal(found, model_found);
+	assert_int_equal(btree_node_find(f->node[k], &f->shape, key, &value, &flags),
+			 model_found);
 }
 
 /* ---- steps ---- */

@@ -37,22 +37,29 @@ static void read_entry(const struct btree_node *n, const struct btree_shape *sha
 	const struct btree_key k = btree_node_key(n, shape, i);
 	uint8_t copy[BTREE_KEY_MAX];
 	unsigned int flags;
+	size_t len;
 
 	look_at(n, shape, k.prefix);
 	look_at(n, shape, k.suffix);
 	look_at(n, shape, btree_node_value(n, shape, i, &flags));
 	(void)btree_node_child(n, shape, i);
 	demand(btree_node_key_copy(n, shape, i, copy) <= sizeof(copy), "a key too long");
+	look_at(n, shape, btree_node_show(n, shape, i, copy, &len, &flags));
+	demand(len <= sizeof(copy), "a shown key too long");
 }
 
 void btree_node_read_all(const struct btree_node *n, const struct btree_shape *shape,
 			 struct kv_slice key)
 {
+	struct kv_slice value;
+	unsigned int flags;
 	bool found;
 	unsigned int i = btree_node_lower_bound(n, shape, key, &found);
 
 	demand(i <= n->count, "a lower bound beyond the count");
 	demand(!found || i < n->count, "found beyond the count");
+	if (btree_node_find(n, shape, key, &value, &flags))
+		look_at(n, shape, value);
 	i = btree_node_child_index(n, shape, key);
 	demand(!i || i <= n->count, "a child beyond the count");
 	look_at(n, shape, btree_node_lower(n, shape));
