@@ -300,8 +300,8 @@ static void test_readahead_brings_neighbours_in_few_reads(void **state)
 	btree_page_unpin(t.p, child[0].page);
 	for (i = 0; i < 40; i++)
 		child[i] = btree_node_child(n, &t.p->shape, i);
-	child[3].crc ^= 1;                  /* left to who fetches it */
-	child[39].page = BTREE_NO_PAGE - 7; /* and what is none */
+	child[3].crc ^= 1;               /* left to who fetches it */
+	child[39].page = UINT32_MAX - 7; /* and what is none */
 	btree_pager_stats(t.p, &before);
 	btree_page_fetch_many(t.p, child, 40);
 	btree_pager_stats(t.p, &after);
