@@ -65,7 +65,7 @@ static int replay(void *arg, const struct log_record *r)
 	struct recovery *v = arg;
 	struct hash_store *s = v->s;
 	struct hash_lookup l = { .store = s, .buf = &v->scratch };
-	struct hash_record new;
+	struct hash_record next;
 	struct hash_shard_count *count;
 	uint64_t hash, old;
 	bool found, was_put, is_put;
@@ -73,32 +73,32 @@ static int replay(void *arg, const struct log_record *r)
 
 	if ((r->type & HASH_TYPE) == HASH_RETIRE)
 		return remember_retired(v, r);
-	error = hash_record_parse(r, &new);
+	error = hash_record_parse(r, &next);
 	if (error)
 		return error;
-	l.key = new.key;
-	hash = hash_key(s, new.key);
+	l.key = next.key;
+	hash = hash_key(s, next.key);
 	found = hash_index_find_locked(s->index, hash, match_while_replaying, &l, &old);
 	if (found && l.error)
 		return l.error;
-	is_put = (new.type &HASH_TYPE) == HASH_PUT;
+	is_put = (next.type & HASH_TYPE) == HASH_PUT;
 	was_put = found && (l.record.type & HASH_TYPE) == HASH_PUT;
 	if (is_put && found)
-		(void)hash_index_replace(s->index, hash, old, new.position / LOG_ALIGN);
+		(void)hash_index_replace(s->index, hash, old, next.position / LOG_ALIGN);
 	else if (is_put)
-		error = hash_index_insert(s->index, hash, new.position / LOG_ALIGN);
+		error = hash_index_insert(s->index, hash, next.position / LOG_ALIGN);
 	else if (found)
 		(void)hash_index_remove(s->index, hash, old);
 	if (error)
 		return error;
 	/* The very record that the checkpoint had already counted counts once. */
-	if (!found || l.record.position != new.position)
-		hash_count_record(s, new.type, new.position, (int64_t) new.bytes);
-	if (found && l.record.position != new.position)
+	if (!found || l.record.position != next.position)
+		hash_count_record(s, next.type, next.position, (int64_t)next.bytes);
+	if (found && l.record.position != next.position)
 		hash_count_record(s, l.record.type, l.record.position,
 				  -(int64_t)l.record.bytes);
 	count = &s->count[hash_index_shard(hash)];
-	count->live_bytes += (is_put ? (int64_t) new.bytes : 0) -
+	count->live_bytes += (is_put ? (int64_t)next.bytes : 0) -
 			     (was_put ? (int64_t)l.record.bytes : 0);
 	count->keys += is_put - was_put;
 	return 0;
@@ -299,9 +299,11 @@ static void count_segments(struct hash_store *s, const struct hash_checkpoint *c
 	}
 }
 
-int hash_recover(struct hash_store *s, struct kv_msg *why)
+static int open_log(struct recovery *v, const struct hash_checkpoint *c, bool loaded,
+		    struct log_recovery *found, struct kv_msg *why)
 {
-	struct log_config config = {
+	struct hash_store *s = v->s;
+	const struct log_config config = {
 		.env = s->base.env,
 		.dir = s->dir,
 		.store_id = s->id,
@@ -312,11 +314,25 @@ int hash_recover(struct hash_store *s, struct kv_msg *why)
 		.map = s->option[HASH_MAP],
 		.group_ns = s->option[HASH_GROUP_MS] * 1000000,
 		.position_max = HASH_POSITION_MAX,
+		.durable = c->position,
 	};
+	struct kv_msg reason = { "" };
+	int error = log_open(&config, loaded ? c->position : 0, replay, v, found, &s->log,
+			     &reason);
+
+	if (!error)
+		return 0;
+	return kv_fail(why, error, "%s",
+		       reason.text[0] ? reason.text
+				      : "a record of the log cannot be indexed");
+}
+
+int hash_recover(struct hash_store *s, struct kv_msg *why)
+{
 	struct recovery v = { .s = s };
 	struct hash_checkpoint c = { 0 };
 	struct log_recovery found;
-	struct kv_msg damaged = { "" }, reason = { "" };
+	struct kv_msg damaged = { "" };
 	bool loaded;
 	int error = load_checkpoint(s, &c, &loaded, &damaged);
 
@@ -324,15 +340,9 @@ int hash_recover(struct hash_store *s, struct kv_msg *why)
 		(void)kv_fail(why, error, "%s: the index cannot be loaded", s->dir);
 		goto out;
 	}
-	config.durable = c.position;
-	error = log_open(&config, loaded ? c.position : 0, replay, &v, &found, &s->log,
-			 &reason);
-	if (error) {
-		(void)kv_fail(why, error, "%s",
-			      reason.text[0] ? reason.text
-					     : "a record of the log cannot be indexed");
+	error = open_log(&v, &c, loaded, &found, why);
+	if (error)
 		goto out;
-	}
 	if (loaded)
 		count_segments(s, &c);
 	if (v.n)

@@ -105,7 +105,7 @@ static int tell_fragment(struct salvage *v, const struct hash_record_at *r)
 static int remember(void *arg, const struct hash_record_at *r)
 {
 	struct salvage *v = arg;
-	struct version *new;
+	struct version *x;
 	int error;
 
 	if (r->fragment)
@@ -113,8 +113,8 @@ static int remember(void *arg, const struct hash_record_at *r)
 	error = make_room(v);
 	if (error)
 		return error;
-	new = &v->version[v->n];
-	*new = (struct version){
+	x = &v->version[v->n];
+	*x = (struct version){
 		.key = port_alloc(r->record.key.len),
 		.len = (uint32_t)r->record.key.len,
 		.file = (uint32_t)r->file,
@@ -122,10 +122,10 @@ static int remember(void *arg, const struct hash_record_at *r)
 		.sequence = r->record.sequence,
 		.position = r->record.position,
 	};
-	if (!new->key)
+	if (!x->key)
 		return -ENOMEM;
-	if (new->len)
-		memcpy(new->key, r->record.key.data, new->len);
+	if (x->len)
+		memcpy(x->key, r->record.key.data, x->len);
 	v->n++;
 	return 0;
 }
