@@ -2,9 +2,7 @@
 /*
  * env_posix.c - env.h over POSIX files and threads.
  *
- * Short reads and writes and EINTR end here: callers see all or an error. Locks are
- * flock(2) on a file plus a list of this process's own, so that a second open is refused
- * in the same process as well as in another.
+ * Short reads and writes and EINTR end here: callers see all or an error.
  */
 #include <dirent.h>
 #include <fcntl.h>

@@ -64,7 +64,7 @@ static int add_entry(void *arg, const struct hash_entry *e)
 
 static int write_list(struct writer *w)
 {
-	uint8_t tail[8] = { 0 };
+	uint8_t tail[HASH_INDEX_LIST_TAIL_BYTES] = { 0 };
 	int error = log_segments(w->s->log, add_segment, w);
 
 	if (error)
@@ -271,12 +271,9 @@ static int read_header(struct hash_checkpoint_reader *r, struct hash_checkpoint 
 static int read_list(struct hash_checkpoint_reader *r, struct hash_checkpoint *out,
 		     struct kv_msg *why)
 {
-	size_t bytes, i;
+	size_t bytes = out->segments * HASH_INDEX_SEGMENT_BYTES, i;
 	const uint8_t *p;
-	int error;
-
-	bytes = out->segments * HASH_INDEX_SEGMENT_BYTES;
-	error = read_next(r, bytes + 8, 0, why);
+	int error = read_next(r, bytes + HASH_INDEX_LIST_TAIL_BYTES, 0, why);
 	if (error)
 		return error;
 	p = r->in.data;

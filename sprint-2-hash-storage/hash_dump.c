@@ -33,7 +33,6 @@ static int dump_identity(const struct dump *d)
 {
 	const struct hash_files *f = d->files;
 	const struct hash_identity *i = &f->identity;
-	static const char *const function[] = { "xxh3", "xxh64", "crc32c", "fnv1a" };
 
 	if (f->identity_error)
 		return say(d, "STORE: %s; the files are of store %016llx",
@@ -41,8 +40,9 @@ static int dump_identity(const struct dump *d)
 	return say(d,
 		   "STORE: format %u.%u, store %016llx, hash function %s, seed %016llx, "
 		   "segments of %llu bytes, CRC good",
-		   i->major, i->minor, (unsigned long long)i->id, function[i->function],
-		   (unsigned long long)i->seed, (unsigned long long)i->segment_bytes);
+		   i->major, i->minor, (unsigned long long)i->id,
+		   hash_function_get(i->function)->name, (unsigned long long)i->seed,
+		   (unsigned long long)i->segment_bytes);
 }
 
 static int dump_index(const struct dump *d)
@@ -191,13 +191,14 @@ static int dump_segment(struct dump *d)
 {
 	struct hash_files *f = d->files;
 	struct log_raw raw;
+	char name[32];
 	int error = log_raw_load(f->env, f->dir, d->file->named, &raw);
 
 	if (error == -ENOMEM)
 		return error;
+	log_raw_name(name, d->file->named);
 	if (error)
-		return say(d, "%012llx.log: cannot be opened",
-			   (unsigned long long)d->file->named);
+		return say(d, "%s: cannot be opened", name);
 	error = dump_header(d, &raw);
 	if (!error && raw.unreadable)
 		error = say(d, "  the device does not give %llu bytes, the first at %llu",

@@ -63,8 +63,8 @@ static int create_store(struct hash_store *s, struct kv_msg *why)
 	if (error == -EEXIST)
 		return kv_fail(
 			why, -EBADMSG,
-			"%s: has log segments and no STORE: an unfinished backup, or "
-			"a store that lost its identity",
+			"%s: has log segments and no STORE: an unfinished backup, to "
+			"be made anew, or a store that lost its identity, to be salvaged",
 			s->dir);
 	s->id = env->ops->random(env);
 	s->seed = env->ops->random(env);
@@ -202,13 +202,12 @@ fail:
 static int hash_close(struct kv *kv)
 {
 	struct hash_store *s = hash_store(kv);
-	int error, failed;
+	int error;
 
 	hash_cleaner_stop(s);
 	/* Failing costs the next open time, and no data. */
 	(void)hash_checkpoint_write(s);
-	failed = log_close(s->log);
-	error = failed;
+	error = log_close(s->log);
 	s->log = NULL;
 	store_free(s);
 	return error;

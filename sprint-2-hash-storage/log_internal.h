@@ -132,8 +132,6 @@ int log_segment_path(const struct log *log, uint64_t number, char *path);
 /* Bytes at an offset: in the map, or read into buf. */
 int log_segment_bytes(struct log_segment_file *s, uint64_t offset, size_t len,
 		      struct kv_buf *buf, const uint8_t **out);
-int log_segment_write(struct log_segment_file *s, uint64_t offset, const uint8_t *p,
-		      size_t len);
 
 /* Marks the segment's end at s->end; not synced. unsynced: as in a record's header. */
 int log_segment_end(struct log_segment_file *s, uint32_t unsynced);

@@ -8,9 +8,9 @@
  */
 #include "log_internal.h"
 
-/* ---- names ---- */
-
 enum { COPY_BYTES = 1 << 20 };
+
+/* ---- names ---- */
 
 static int segment_path(const char *dir, uint64_t number, char *path)
 {
@@ -192,8 +192,8 @@ int log_segment_bytes(struct log_segment_file *s, uint64_t offset, size_t len,
 	return error;
 }
 
-int log_segment_write(struct log_segment_file *s, uint64_t offset, const uint8_t *p,
-		      size_t len)
+static int write_bytes(struct log_segment_file *s, uint64_t offset, const uint8_t *p,
+		       size_t len)
 {
 	if (!s->map)
 		return file_write(s->file, offset, p, len);
@@ -220,16 +220,7 @@ int log_segment_end(struct log_segment_file *s, uint32_t unsynced)
 	/* A file that damage has cut short grows again, behind its map. */
 	if (s->bytes - s->end < sizeof(header))
 		return file_write(s->file, s->end, header, sizeof(header));
-	return log_segment_write(s, s->end, header, sizeof(header));
-}
-
-/* Of a copy: it is part of a store only once all of it is durable. */
-static int log_end_mark(uint32_t id, struct file *f, uint64_t offset)
-{
-	uint8_t header[LOG_HEADER_BYTES];
-
-	encode_end(id, 0, header);
-	return file_write(f, offset, header, sizeof(header));
+	return write_bytes(s, s->end, header, sizeof(header));
 }
 
 /* ---- life ---- */
@@ -455,6 +446,15 @@ static int copy_bytes(struct log_segment_file *s, struct file *to, uint64_t end)
 	return error == -ENODATA ? -EBADMSG : error;
 }
 
+/* Of a copy: it is part of a store only once all of it is durable. */
+static int end_copy(uint32_t id, struct file *f, uint64_t offset)
+{
+	uint8_t header[LOG_HEADER_BYTES];
+
+	encode_end(id, 0, header);
+	return file_write(f, offset, header, sizeof(header));
+}
+
 int log_copy(struct log *log, const struct log_segment *seg, const char *dir)
 {
 	struct log_segment_file *s = log_segment_find(log, seg->number);
@@ -473,7 +473,7 @@ int log_copy(struct log *log, const struct log_segment *seg, const char *dir)
 		error = copy_bytes(s, to, end);
 	/* The copy ends where the segment ended then. */
 	if (!error && s->bytes - end >= LOG_HEADER_BYTES)
-		error = log_end_mark(s->log_id, to, end);
+		error = end_copy(s->log_id, to, end);
 	if (!error)
 		error = file_sync(to);
 	file_close(to);
