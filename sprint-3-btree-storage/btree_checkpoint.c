@@ -148,7 +148,6 @@ static int drop_log(struct btree_store *s, uint64_t position)
 struct checkpoint {
 	struct btree_super super;
 	struct btree_checkpoint *pages;
-	uint64_t generation_before;
 	const char *what; /* is being done, for who is told that it failed */
 };
 
@@ -170,10 +169,10 @@ struct btree_super btree_version_super(const struct btree_store *s,
 static int begin(struct btree_store *s, const struct btree_version *v,
 		 struct checkpoint *c, struct kv_msg *why)
 {
+	uint64_t before = s->checkpoint_generation;
 	int error;
 
 	c->super = btree_version_super(s, v);
-	c->generation_before = s->checkpoint_generation;
 	if (s->stopped)
 		return kv_fail(why, -EROFS, "%s: the store has stopped: %s", s->dir,
 			       s->stopped_why.text);
@@ -182,7 +181,7 @@ static int begin(struct btree_store *s, const struct btree_version *v,
 	error = btree_checkpoint_begin(s->pager, &c->super, &c->pages);
 	if (!error)
 		return 0;
-	s->checkpoint_generation = c->generation_before;
+	s->checkpoint_generation = before;
 	btree_keep_update(s);
 	return kv_fail(why, error, "%s: no room to begin a checkpoint", s->dir);
 }
@@ -216,9 +215,9 @@ static void end(struct btree_store *s, const struct checkpoint *c, int error)
 
 	if (error && !may_pass(error))
 		btree_store_stop(s, error, c->what);
-	if (error)
-		s->checkpoint_generation = c->generation_before;
-	else
+	/* After an error its pages stay frozen, too: one that was written is clean, and with it
+	 * may be those above, which would not learn of a change in place. */
+	if (!error)
 		port_store_relaxed(&s->checkpoint_position, c->super.log_position);
 	keep = btree_keep_list(s, &n);
 	btree_checkpoint_end(c->pages, keep, n);

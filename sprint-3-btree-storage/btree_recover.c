@@ -217,6 +217,9 @@ static int open_log(struct btree_store *s, const struct contents *c, struct kv_m
 	error = log_open(&config, s->checkpoint_position, replay, &v, &found, &s->log,
 			 &reason);
 	btree_pager_may_outgrow(s->pager, false);
+	if (error && !reason.text[0])
+		(void)kv_fail(&reason, error, "%s: the log cannot be opened (error %d)",
+			      s->dir, -error);
 	if (error)
 		return kv_fail(why, error, "%s%s%s", reason.text,
 			       v.why.text[0] ? ": " : "", v.why.text);

@@ -278,7 +278,7 @@ struct btree_store {
 	struct btree_pending *pending, *pending_last; /* oldest first */
 	struct kv_snapshot *newest;                   /* a list, newest first */
 	uint64_t snapshots;
-	uint64_t checkpoint_generation; /* of the durable one, or the one being written */
+	uint64_t checkpoint_generation; /* of the last one that was begun */
 	uint64_t *keep;                 /* btree_keep_list()'s */
 	size_t keep_cap, pendings;
 	uint64_t drops_seen; /* tree.drops as of the last reclaim */

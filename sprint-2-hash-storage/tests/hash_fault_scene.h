@@ -2,12 +2,17 @@
 /*
  * hash_fault_scene.h - the history that is run with something failing in it, for
  * hash_fault_tests.c: what was asked of each key, what was acknowledged, and so what a
- * store may answer, now and when it is opened again.
+ * store may answer, now and when it is opened again. Another engine's tests define
+ * SCENE_ENGINE before they include this.
  */
 #ifndef HASH_FAULT_SCENE_H
 #define HASH_FAULT_SCENE_H
 
 #include "hash_store_fixture.h"
+
+#ifndef SCENE_ENGINE
+#define SCENE_ENGINE hash_engine
+#endif
 
 enum { KEYS = 24, BATCH = 4, BYTES = 1500, STEPS_MAX = 64 };
 
@@ -257,7 +262,7 @@ static inline int open_store(struct scene *s)
 	int error;
 
 	s->kv = NULL;
-	error = kv_open(&hash_engine, env_sim_env(s->sim), "store", s->options, &s->kv,
+	error = kv_open(&SCENE_ENGINE, env_sim_env(s->sim), "store", s->options, &s->kv,
 			&why);
 	if (error && (s->kv || !why.text[0]))
 		complain(s, "open says %d, \"%s\"", error, why.text);
@@ -356,7 +361,7 @@ static inline void check_backup(struct scene *s)
 
 	if (!s->backed_up)
 		return;
-	if (kv_open(&hash_engine, env_sim_env(s->sim), "backup", s->options, &kv, NULL))
+	if (kv_open(&SCENE_ENGINE, env_sim_env(s->sim), "backup", s->options, &kv, NULL))
 		complain(s, "a backup that was made does not open");
 	for (key = 0; key < KEYS; key++) {
 		version = look(s, kv, key, false);
