@@ -25,7 +25,7 @@ void cli_complain(const char *fmt, ...)
 
 /* ---- lists and numbers ---- */
 
-int cli_list_add(struct cli_list *l, const char *item)
+static int list_add(struct cli_list *l, const char *item)
 {
 	if (l->n == CLI_LIST_MAX)
 		return -E2BIG;
@@ -63,7 +63,7 @@ static int add_split(struct cli_list *l, const char *text)
 		if (!item)
 			return -ENOMEM;
 		if (n)
-			error = cli_list_add(l, item);
+			error = list_add(l, item);
 		free(item);
 		text += n + (text[n] == ',');
 	}
@@ -131,7 +131,7 @@ const char *cli_nearest(const char *s, const char *(*candidate)(size_t i))
 
 /* ---- help ---- */
 
-void cli_help(const struct cli_command *c)
+static void print_help(const struct cli_command *c)
 {
 	const struct cli_option *o;
 
@@ -164,7 +164,7 @@ static int set_option(const struct cli_option *o, const char *value)
 	case CLI_LIST:
 		return add_split(o->at, value);
 	case CLI_REPEAT:
-		return cli_list_add(o->at, value);
+		return list_add(o->at, value);
 	case CLI_COUNT:
 	case CLI_BYTES:
 		return cli_number(value, o->kind == CLI_BYTES, o->at);
@@ -238,7 +238,7 @@ int cli_parse(const struct cli_command *c, int argc, char **argv, int *rest)
 		const struct cli_option *o = c->options;
 
 		if (found == FIRST_LONG + (int)n || found == 'h') {
-			cli_help(c);
+			print_help(c);
 			return CLI_DONE;
 		}
 		if (found == '?') {

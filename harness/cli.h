@@ -44,9 +44,7 @@ enum { CLI_OK, CLI_DONE, CLI_USAGE };
  * that is no option, CLI_DONE after --help, CLI_USAGE after a complaint on stderr. rest
  * NULL: the command takes options only. */
 int cli_parse(const struct cli_command *c, int argc, char **argv, int *rest);
-void cli_help(const struct cli_command *c);
 
-int cli_list_add(struct cli_list *l, const char *item);        /* copies it */
 bool cli_list_has(const struct cli_list *l, const char *name); /* a name=value item */
 void cli_list_free(struct cli_list *l);
 

@@ -9,26 +9,18 @@
 #include "workload/generator.h"
 
 static const struct profile profiles[] = {
-	{ "quick", "3 replicates of small runs: a first look, no inference", 3, 30000,
-	  30000, 1, false },
-	{ "standard", "6 replicates at 100K records", 6, 100000, 300000, 10, true },
-	{ "publish", "10 replicates at 1M records: for numbers to defend", 10, 1000000,
-	  2000000, 60, true },
+	{ "quick", 3, 30000, 30000, 1, false }, /* a first look */
+	{ "standard", 6, 100000, 300000, 10, true },
+	{ "publish", 10, 1000000, 2000000, 60, true }, /* numbers to defend */
 };
-
-const struct profile *profile_get(size_t i)
-{
-	return i < sizeof(profiles) / sizeof(profiles[0]) ? &profiles[i] : NULL;
-}
 
 const struct profile *profile_find(const char *name)
 {
-	const struct profile *p;
 	size_t i;
 
-	for (i = 0; (p = profile_get(i)); i++)
-		if (!strcmp(p->name, name))
-			return p;
+	for (i = 0; i < sizeof(profiles) / sizeof(profiles[0]); i++)
+		if (!strcmp(profiles[i].name, name))
+			return &profiles[i];
 	return NULL;
 }
 

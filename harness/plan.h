@@ -13,14 +13,13 @@
 #include "workload/workload.h"
 
 struct profile {
-	const char *name, *summary;
+	const char *name;
 	uint64_t replicates, records, ops;
 	double seconds; /* a run ends after this, if it has not done its operations */
 	bool inference; /* are there enough replicates for intervals to mean anything? */
 };
 
 const struct profile *profile_find(const char *name); /* NULL when there is none */
-const struct profile *profile_get(size_t i);          /* NULL past the last */
 
 struct plan_request { /* what the command line says; lists may be empty */
 	struct cli_list engines, workloads, records, values, threads, durability, rates,

@@ -82,11 +82,6 @@ static void hold_signals(sigset_t *before)
 	(void)sigprocmask(SIG_BLOCK, &set, before);
 }
 
-bool replicate_stopped(void)
-{
-	return stopped > 0;
-}
-
 /* ---- the job as JSON and back ---- */
 
 static json_t *properties_json(const struct workload *w)
@@ -103,7 +98,8 @@ static json_t *properties_json(const struct workload *w)
 	return list;
 }
 
-json_t *replicate_job_json(const struct replicate_job *job, const char *dir)
+/* A new reference. */
+static json_t *job_json(const struct replicate_job *job, const char *dir)
 {
 	const struct run_config *c = &job->config;
 
@@ -415,7 +411,7 @@ int replicate_run(const struct replicate_job *job, run_progress_fn *progress, vo
 			       job->scratch, strerror(-error));
 	}
 	(void)snprintf(store, sizeof(store), "%s/store", work);
-	text = replicate_job_json(job, store);
+	text = job_json(job, store);
 	error = channel_open(&c, text, why);
 	json_decref(text);
 	if (!error) {

@@ -16,9 +16,6 @@ struct replicate_job {
 	double timeout_seconds; /* 0: none */
 };
 
-/* The job as JSON, for the child; a new reference. */
-json_t *replicate_job_json(const struct replicate_job *job, const char *dir);
-
 /* Runs the job in a child and returns its "replicate" of the schema in *out. -EINTR: the
  * user asked to stop (*out may be a partial replicate, or NULL). Other errors: why says
  * what happened and what the child printed last. The store is removed. */
@@ -28,7 +25,6 @@ int replicate_run(const struct replicate_job *job, run_progress_fn *progress, vo
 /* SIGINT, SIGTERM and SIGHUP are remembered from now on, and passed to a running child as
  * a SIGINT: the first ends its run, the second its check, the third kills it. */
 void replicate_catch_signals(void);
-bool replicate_stopped(void);
 
 /* Removes a directory with all that is in it. */
 int remove_tree(const char *dir);

@@ -48,7 +48,6 @@ struct line_chart {
 /* One line more; NULL (and c->failed) when out of memory. Good until the next call. */
 struct line *line_chart_add(struct line_chart *c, const struct grid_engine *e);
 void line_add(struct line_chart *c, double x, double y); /* to the line added last */
-size_t line_chart_points(const struct line_chart *c);    /* of the longest line */
 void line_chart_free(struct line_chart *c);
 
 /* Draws nothing when there is no point. name is a file name's part. */

@@ -92,7 +92,8 @@ void range_finish(struct range *r, bool log, bool from_zero)
 		r->low -= room;
 }
 
-double range_place(const struct range *r, double v, bool log)
+/* Where v lies: 0 at the axis' start, 1 at its end. */
+static double range_place(const struct range *r, double v, bool log)
 {
 	if (log)
 		return (log10(v) - log10(r->low)) / (log10(r->high) - log10(r->low));
@@ -101,7 +102,7 @@ double range_place(const struct range *r, double v, bool log)
 
 /* ---- axes ---- */
 
-struct formatted axis_format(enum axis_kind kind, double v)
+static struct formatted axis_format(enum axis_kind kind, double v)
 {
 	struct formatted f;
 

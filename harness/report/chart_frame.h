@@ -30,10 +30,6 @@ extern const struct range range_empty;
 void range_include(struct range *r, double v, bool log);
 /* Widens r so that it has room around the data, and begins at 0 where it should. */
 void range_finish(struct range *r, bool log, bool from_zero);
-/* Where v lies: 0 at the axis' start, 1 at its end. */
-double range_place(const struct range *r, double v, bool log);
-
-struct formatted axis_format(enum axis_kind kind, double v);
 /* "set xrange", "set xtics" and so on; name is 'x' or 'y'. Few ticks on a narrow axis. */
 void axis_print(struct text *script, char name, const struct axis *axis,
 		const struct range *r, unsigned int pixels);

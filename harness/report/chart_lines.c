@@ -50,7 +50,8 @@ void line_add(struct line_chart *c, double x, double y)
 	l->y[l->n++] = y;
 }
 
-size_t line_chart_points(const struct line_chart *c)
+/* Of the longest line. */
+static size_t line_chart_points(const struct line_chart *c)
 {
 	size_t most = 0, i;
 
