@@ -24,8 +24,8 @@ struct epoch_item { /* embedded in what is retired */
 	void (*free)(struct epoch_item *item);
 };
 
-int epoch_new(struct epoch **out);
-void epoch_free(struct epoch *e); /* no reader inside; frees everything retired */
+int epoch_new(struct epoch **out); /* -ENOMEM */
+void epoch_free(struct epoch *e);  /* no reader inside; frees everything retired */
 
 /* From any thread, nested too. More readers at once than EPOCH_SLOTS spin for a slot. */
 enum { EPOCH_SLOTS = 256 };

@@ -18,10 +18,11 @@
  * Positions are not used twice: after 1 PiB written in the life of a store each write gives
  * -EFBIG, and what is there can be read and copied to a new one.
  *
- * Memory. The index takes 20 bytes a key, and at most 24 at any number from 100,000 on; before,
- * at most 2 MiB. (Its leaves are of eight sizes, so that they do not all split at the same
- * time.) All else is at most 2 MiB (with leaves of the usual size), however much is written. The
- * log's pages are mapped from its files: the kernel takes them back when it needs memory.
+ * Memory. The index takes 20 bytes a key, and at most 24 at any number from 100,000 on;
+ * before, at most 2 MiB. (Its leaves are of eight sizes, so that they do not all split at
+ * the same time.) All else is at most 2 MiB (with leaves of the usual size), however much
+ * is written. The log's pages are mapped from its files: the kernel takes them back when it
+ * needs memory.
  */
 #ifndef HASH_ENGINE_H
 #define HASH_ENGINE_H

@@ -9,6 +9,9 @@
  *   hash_salvage.c  what can be saved
  *
  * Nothing of this writes into the directory. None of it trusts a byte that has no CRC.
+ *
+ * Memory: the checkpoint's entries (16 bytes a key) and one segment file; salvage also
+ * keeps all keys. Threads: what is opened here belongs to one at a time.
  */
 #ifndef HASH_FILES_H
 #define HASH_FILES_H
@@ -76,8 +79,10 @@ struct hash_files {
 	struct hash_image index;
 };
 
-/* Looks at all names and headers, loads INDEX. -EBUSY: a process has the store open;
- * -ENOENT: no file of a hash store here; -EPROTONOSUPPORT: newer than this program. */
+/* Looks at all names and headers, loads INDEX; what is damaged is told in *out, and no
+ * error. -EBUSY: a process has the store open; -ENOENT: no file of a hash store here;
+ * -EBADMSG: none that says of which; -EPROTONOSUPPORT: newer than this program; -ENOMEM.
+ * After an error there is nothing to close. */
 int hash_files_open(struct env *env, const char *dir, struct hash_files *out,
 		    struct kv_msg *why);
 void hash_files_close(struct hash_files *f);
@@ -141,7 +146,8 @@ struct hash_survey {
 	size_t retirements, retired_cap;
 };
 
-/* Reads every segment; then knows what is missing. */
+/* Reads every segment; then knows what is missing. -ENOMEM, or what a function of the
+ * caller's gave; hash_survey_free() in any case. */
 int hash_survey_run(struct hash_survey *s);
 void hash_survey_free(struct hash_survey *s);
 
@@ -157,6 +163,7 @@ struct hash_teller {
 	void *arg;
 };
 
+/* One finding; what found() gives. */
 int hash_tell(const struct hash_teller *t, enum kv_found kind, const char *file,
 	      uint64_t offset, uint64_t bytes, const char *fmt, ...)
 	__attribute__((format(printf, 6, 7)));

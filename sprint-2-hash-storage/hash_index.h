@@ -42,6 +42,7 @@ struct hash_index_config {
 	uint64_t expected_entries; /* leaves made at once; 0: the least */
 };
 
+/* An empty index; -ENOMEM. The epoch is the caller's, and what is retired goes to it. */
 int hash_index_new(const struct hash_index_config *c, struct epoch *epoch,
 		   struct hash_index **out);
 /* No reader is inside the epoch, which lives on. */

@@ -253,7 +253,8 @@ void hash_pace_writer(struct hash_store *s);
 
 /* ---- hash_checkpoint.c ---- */
 
-/* Writes the index out as of now, durably. */
+/* Writes the index out as of now, durably; one at a time. An error leaves the last one
+ * as it was. */
 int hash_checkpoint_write(struct hash_store *s);
 
 struct hash_checkpoint {
@@ -267,7 +268,8 @@ struct hash_checkpoint {
 };
 
 /* Opens the checkpoint and reads what stands before the entries. -ENOENT when there is
- * none that fits this store; *why says what is wrong with it. */
+ * none that fits this store; *why says what is wrong with it. -ENOMEM. *out is the
+ * caller's to free; after an error *r is not set. */
 struct hash_checkpoint_reader;
 int hash_checkpoint_open(struct hash_store *s, struct hash_checkpoint_reader **r,
 			 struct hash_checkpoint *out, struct kv_msg *why);
@@ -278,7 +280,8 @@ void hash_checkpoint_free(struct hash_checkpoint *c);
 
 /* ---- hash_recover.c ---- */
 
-/* Makes the index, opens the log. */
+/* Makes the index, opens the log. -EBADMSG, -ENOMEM or what the files gave, and why; then
+ * the log is closed, and the index is the store's to free. */
 int hash_recover(struct hash_store *s, struct kv_msg *why);
 
 /* ---- hash_backup.c ---- */

@@ -96,7 +96,7 @@ int log_create(const struct log_config *c, struct log **out, struct kv_msg *why)
 int log_open(const struct log_config *c, uint64_t from, log_record_fn *replay, void *arg,
 	     struct log_recovery *found, struct log **out, struct kv_msg *why);
 
-/* Makes every record durable unless latched; frees the log. */
+/* Makes every record durable unless latched; frees the log, also when it gives an error. */
 int log_close(struct log *log);
 
 struct log_item {
@@ -187,14 +187,16 @@ int log_scan(struct log *log, uint64_t number, log_record_fn *fn, void *arg,
 	     struct kv_msg *why);
 
 /* Copies the segment as s describes it, up to s->end, into another directory, durable but
- * for its name. The segment must stay until it is done. */
+ * for its name. The segment must stay until it is done. -EEXIST, or what the files gave. */
 int log_copy(struct log *log, const struct log_segment *s, const char *dir);
 
 /*
  * Gives up a sealed segment in two steps, because readers may still hold its map: after
  * log_retire() no walk or scan meets it; log_reclaim() unmaps it and recycles or
  * unlinks its file, once the owner knows that no reader is left (epoch.h). The caller has
- * made durable whatever replaces its records.
+ * made durable whatever replaces its records. Retiring: -ENOENT, -EBUSY when it is not
+ * sealed. Reclaiming: -ENOENT, or what the files gave; then the file is still there, and
+ * log_begin() stays at it.
  */
 int log_retire(struct log *log, uint64_t number);
 int log_reclaim(struct log *log, uint64_t number);

@@ -4,9 +4,9 @@
  * simulator, a crash at each of its positions, and what must hold of the disk then.
  *
  * A history is a function of its seed: clients put, delete, delete ranges where the engine
- * can, and write batches at all three levels of durability, hold snapshots, sync, compact, back up, close and reopen. What was
- * acknowledged is noted with the position from which a crash must keep it. Then each disk
- * that a crash can leave (env_sim_explore) is opened, and
+ * can, and write batches at all three levels of durability, hold snapshots, sync, compact,
+ * back up, close and reopen. What was acknowledged is noted with the position from which a
+ * crash must keep it. Then each disk that a crash can leave (env_sim_explore) is opened, and
  *
  *   - opening succeeds, and kv_verify() finds nothing;
  *   - what is there is a prefix of each client's writes: batches whole or not at all,
