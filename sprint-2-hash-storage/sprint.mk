@@ -33,7 +33,8 @@ $(s2_dir)/hash_mutant_tests: $(s2_crash) $(s2_dir)/env_liar.o
 $(s2_dir)/hash_mutant_tests: private EXTRA_LDFLAGS += $(s2_wrapped:%=-Wl,--wrap=%)
 
 # The system's calls that fail on order in the tests of env_uring.c.
-s2_uring_wrapped := io_uring_queue_init_params io_uring_queue_exit io_uring_get_probe_ring io_uring_submit_and_wait fdatasync
+s2_uring_wrapped := io_uring_queue_init_params io_uring_queue_exit io_uring_get_probe_ring \
+	    io_uring_submit_and_wait fdatasync
 $(s2_dir)/env_uring_tests: private EXTRA_LDFLAGS += $(if $(URING),$(s2_uring_wrapped:%=-Wl,--wrap=%))
 
 # Fuzz targets: each is a test without a fuzzer, a fuzzer with libFuzzer's main, and what
@@ -44,6 +45,6 @@ s2_fuzz_link := $(s2_fuzz_obj) $(O)/sprint-1-core-memory/port_fault.o $(O)/libs2
 s2_tests += $(s2_fuzz:%=%_tests)
 $(s2_fuzz:%=$(s2_dir)/%_tests): %_tests: %.o $(s2_fuzz_obj)
 $(s2_fuzz:%=$(s2_dir)/%): %: %.o $(s2_fuzz_link)
-	$(Q)$(CC) $(CFLAGS) -fsanitize=fuzzer -o $@ $^ $(EXTRA_LDFLAGS) -lm
+	$(Q)$(CC) $(CFLAGS) -fsanitize=fuzzer -o $@ $^ $(EXTRA_LDFLAGS) $(URING) -lm
 $(s2_fuzz:%=$(s2_dir)/%_corpus): %_corpus: %.o $(s2_dir)/fuzz_corpus.o $(s2_fuzz_link)
-	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(EXTRA_LDFLAGS) -lm
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(EXTRA_LDFLAGS) $(URING) -lm
