@@ -43,7 +43,8 @@ const uint64_t *btree_keep_list(struct btree_store *s, size_t *n)
 		s->keep[(*n)++] = snap->version.generation;
 	for (p = s->pending; p; p = p->next)
 		s->keep[(*n)++] = p->version.generation;
-	if (s->pending)
+	/* Readers may be behind the tip: for a while, or for good in a store that stopped. */
+	if (s->pending || s->stopped)
 		s->keep[(*n)++] = s->visible.generation;
 	port_sort(s->keep, *n, sizeof(*s->keep), compare_generations);
 	return s->keep;

@@ -93,8 +93,7 @@ static int write_begin(struct write *w, const struct kv_op *op, size_t n,
 	return 0;
 }
 
-/* One step of a record, off the front of *rest. */
-static int decode_step(struct kv_slice *rest, struct kv_op *op)
+int btree_write_step(struct kv_slice *rest, struct kv_op *op)
 {
 	const uint8_t *p = rest->data;
 	size_t key, value, left;
@@ -122,7 +121,7 @@ int btree_write_replay(struct btree_store *s, const struct log_record *r,
 
 	btree_tree_begin_write(&s->tree);
 	while (!error && rest.len) {
-		error = decode_step(&rest, &op);
+		error = btree_write_step(&rest, &op);
 		if (error)
 			break;
 		error = btree_tree_apply(&s->tree, &op, 1, why);
@@ -151,9 +150,26 @@ static int wait_for_log(struct btree_store *s, const struct write *w)
 	return error;
 }
 
-/* Memory is full of changed pages that a checkpoint would write: does that, without
- * write_lock, which is given up meanwhile. */
-static void make_pages_clean(struct btree_store *s)
+enum { WORTH_PAGES = 16 }; /* on a full disk, for which a checkpoint is written at once */
+
+/* Whether a checkpoint gives a write what it was refused for the want of: memory is full of
+ * changed pages, which it writes; or the disk is, and the last one keeps pages and log. */
+static bool checkpoint_helps(struct btree_store *s, int error)
+{
+	struct btree_pager_stats p;
+
+	if (error == -ENOMEM)
+		return btree_pager_is_full(s->pager);
+	if (error != -ENOSPC)
+		return false;
+	btree_pager_stats(s->pager, &p);
+	return p.held_bytes >= WORTH_PAGES * (uint64_t)s->tree.shape->page_bytes ||
+	       log_end(s->log) - port_load_relaxed(&s->checkpoint_position) >=
+		       s->option[BTREE_SEGMENT_BYTES];
+}
+
+/* Under write_lock, which is given up meanwhile. */
+static void write_checkpoint(struct btree_store *s)
 {
 	struct env *env = s->base.env;
 	uint64_t begun_ns = env->ops->now_ns(env);
@@ -315,7 +331,7 @@ static bool can_go_in_place(const struct btree_store *s, const struct write *w)
 int btree_write(struct kv *kv, const struct kv_op *op, size_t n, enum kv_durability how)
 {
 	struct btree_store *s = btree_store(kv);
-	bool cleaned = false;
+	bool helped = false;
 	uint64_t position;
 	struct write w;
 	int error;
@@ -325,7 +341,7 @@ int btree_write(struct kv *kv, const struct kv_op *op, size_t n, enum kv_durabil
 	if (error)
 		return error;
 	port_mutex_lock(&s->write_lock);
-	do {
+	for (;;) {
 		if (s->stopped)
 			error = -EROFS;
 		else if (can_go_in_place(s, &w))
@@ -334,15 +350,14 @@ int btree_write(struct kv *kv, const struct kv_op *op, size_t n, enum kv_durabil
 			error = write_private(s, &w);
 		if (error == -EAGAIN) {
 			error = wait_for_log(s, &w);
-		} else if (error == -ENOMEM && !cleaned &&
-			   btree_pager_is_full(s->pager)) {
-			make_pages_clean(s);
-			cleaned = true;
-			error = 0;
-		} else {
-			break;
+			if (!error)
+				continue;
 		}
-	} while (!error);
+		if (helped || !checkpoint_helps(s, error))
+			break;
+		write_checkpoint(s);
+		helped = true;
+	}
 	position = s->tree.tip.position;
 	port_mutex_unlock(&s->write_lock);
 	write_end(&w);
