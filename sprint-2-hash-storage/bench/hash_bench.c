@@ -7,12 +7,11 @@
  * Comparisons with other engines are kvbench's; here each number stands beside the cost of
  * the machine that it can't be better than.
  */
-#include "../../sprint-1-core-memory/bench/bench_row.h"
+#include "bench_store.h"
 
 #include <getopt.h>
 #include <unistd.h>
 
-#include "../env.h"
 #include "../hash_engine.h"
 #include "../hash_index.h"
 
@@ -27,7 +26,8 @@ enum {
 
 struct bench {
 	/* constant */
-	const char *dir, *options;
+	char dir[ENV_PATH_MAX]; /* of the store, below what --dir names */
+	const char *options;
 	uint64_t records;
 	size_t value_bytes;
 
@@ -61,15 +61,6 @@ static void close_store(struct bench *b)
 {
 	bench_must(kv_close(b->kv), "close");
 	b->kv = NULL;
-}
-
-static void remove_store(const struct bench *b)
-{
-	char command[1100];
-
-	(void)snprintf(command, sizeof(command), "rm -rf '%s'", b->dir);
-	if (system(command))
-		bench_die("%s cannot be removed", b->dir);
 }
 
 /* ---- loading: throughput, the worst second, the longest pauses ---- */
@@ -389,7 +380,7 @@ static void usage(void)
 	     "Measures the hash engine beside the machine it runs on.\n\n"
 	     "  --records N   pairs (default 1000000)\n"
 	     "  --value B     bytes in a value (default 100)\n"
-	     "  --dir DIR     where the store is made (default build/hash-bench)\n"
+	     "  --dir DIR     the store is DIR/hash-bench, and removed (default build)\n"
 	     "  --options O   of the engine, name=value,...\n"
 	     "  --help        this text");
 }
@@ -404,6 +395,7 @@ static void parse(struct bench *b, int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 }
 	};
+	const char *dir = "build";
 	int c;
 
 	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
@@ -412,7 +404,7 @@ static void parse(struct bench *b, int argc, char **argv)
 		else if (c == 'v')
 			b->value_bytes = (size_t)strtoull(optarg, NULL, 10);
 		else if (c == 'd')
-			b->dir = optarg;
+			dir = optarg;
 		else if (c == 'o')
 			b->options = optarg;
 		else {
@@ -422,12 +414,12 @@ static void parse(struct bench *b, int argc, char **argv)
 	}
 	if (!b->records || !b->value_bytes)
 		bench_die("--records and --value want numbers above 0");
+	bench_name_store(b->dir, dir, "hash-bench");
 }
 
 int main(int argc, char **argv)
 {
 	static struct bench b = {
-		.dir = "build/hash-bench",
 		.records = 1000000,
 		.value_bytes = 100,
 		.random = 1,
@@ -435,7 +427,7 @@ int main(int argc, char **argv)
 	unsigned int i;
 
 	parse(&b, argc, argv);
-	remove_store(&b);
+	bench_remove_store(b.dir);
 	open_store(&b);
 	load(&b);
 	kv_stats(b.kv, print_stat, &b);
@@ -445,7 +437,7 @@ int main(int argc, char **argv)
 	measure_open(&b);
 	measure_commits(&b);
 	close_store(&b);
-	remove_store(&b);
+	bench_remove_store(b.dir);
 	for (i = 0; i < BATCH; i++)
 		kv_buf_free(&b.value[i]);
 	return 0;

@@ -15,12 +15,11 @@
  *
  * Comparisons with other people's engines are kvbench's.
  */
-#include "../../sprint-1-core-memory/bench/bench_row.h"
+#include "../../sprint-2-hash-storage/bench/bench_store.h"
 
 #include <getopt.h>
 #include <math.h>
 
-#include "../../sprint-2-hash-storage/env.h"
 #include "../../sprint-2-hash-storage/hash_engine.h"
 #include "../btree_engine.h"
 
@@ -57,7 +56,7 @@ static const char *const column_name[COLUMNS] = {
 
 struct bench {
 	/* constant */
-	const char *dir;
+	char dir[ENV_PATH_MAX]; /* of stores, below what --dir names */
 	bool tsv;
 	clockid_t clock;
 	uint64_t records;
@@ -124,20 +123,11 @@ static void make_numbers(struct bench *b, uint64_t n)
 
 /* ---- the store ---- */
 
-static void remove_store(const struct bench *b)
-{
-	char command[1100];
-
-	(void)snprintf(command, sizeof(command), "rm -rf '%s'", b->dir);
-	if (system(command))
-		bench_die("%s cannot be removed", b->dir);
-}
-
 static void store_new(struct bench *b)
 {
 	struct kv_msg why = { "" };
 
-	remove_store(b);
+	bench_remove_store(b->dir);
 	if (kv_open(b->engine, env_posix(), b->dir, b->options, &b->kv, &why))
 		bench_die("%s", why.text);
 }
@@ -145,7 +135,7 @@ static void store_new(struct bench *b)
 static void store_end(struct bench *b)
 {
 	bench_must(kv_close(b->kv), "close");
-	remove_store(b);
+	bench_remove_store(b->dir);
 }
 
 static double millions(uint64_t operations, uint64_t ns)
@@ -471,7 +461,7 @@ static void usage(FILE *out)
 	      "  --records N   pairs of the largest store; others have a tenth and a hundredth\n"
 	      "                (default: $BTREE_BENCH_RECORDS, or 1000000)\n"
 	      "  --clock C     wall (default), or cpu: each thread's own processor time\n"
-	      "  --dir DIR     where stores are made and removed (default build/btree-bench)\n"
+	      "  --dir DIR     stores are DIR/btree-bench, and removed (default build)\n"
 	      "  --tsv         for plot.sh: a store a line\n"
 	      "  --help        this text\n",
 	      out);
@@ -504,7 +494,7 @@ static void parse(struct bench *b, int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
-	const char *records = getenv("BTREE_BENCH_RECORDS");
+	const char *records = getenv("BTREE_BENCH_RECORDS"), *dir = "build";
 	int c;
 
 	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
@@ -513,7 +503,7 @@ static void parse(struct bench *b, int argc, char **argv)
 		} else if (c == 'c') {
 			parse_clock(b, optarg);
 		} else if (c == 'd') {
-			b->dir = optarg;
+			dir = optarg;
 		} else if (c == 't') {
 			b->tsv = true;
 		} else {
@@ -525,6 +515,7 @@ static void parse(struct bench *b, int argc, char **argv)
 		bench_die("unexpected \"%s\"; see --help", argv[optind]);
 	if (records)
 		parse_records(b, records);
+	bench_name_store(b->dir, dir, "btree-bench");
 }
 
 int main(int argc, char **argv)
@@ -532,7 +523,6 @@ int main(int argc, char **argv)
 	static const char *const factor[] = { "4", "8", "16", "32", "64", "0" };
 	static const char *const page[] = { "4096", "8192", "16384", "32768", "65536" };
 	static struct bench b = {
-		.dir = "build/btree-bench",
 		.clock = CLOCK_MONOTONIC,
 		.records = 1000000,
 		.random = 1,

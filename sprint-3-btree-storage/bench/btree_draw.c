@@ -6,12 +6,10 @@
  * Nodes have four entries at most (max_keys=4). What is seen is the tree as its pages are,
  * through btree_dump().
  */
-#include "../../sprint-1-core-memory/bench/bench_row.h"
-
-#include "../../sprint-2-hash-storage/env.h"
+#include "../../sprint-2-hash-storage/bench/bench_store.h"
 #include "../btree_engine.h"
 
-static const char dir[] = "build/btree-draw";
+static char dir[] = "build/btree-draw";
 
 struct scene {
 	const char *name; /* of the drawing */
@@ -35,13 +33,10 @@ enum { SCENES = sizeof(scenes) / sizeof(scenes[0]) };
 
 static struct kv *open_store(void)
 {
-	char command[64];
 	struct kv_msg why = { "" };
 	struct kv *kv;
 
-	(void)snprintf(command, sizeof(command), "rm -rf %s", dir);
-	if (system(command))
-		bench_die("%s cannot be removed", dir);
+	bench_remove_store(dir);
 	if (kv_open(&btree_engine, env_posix(), dir, "max_keys=4", &kv, &why))
 		bench_die("%s", why.text);
 	return kv;
