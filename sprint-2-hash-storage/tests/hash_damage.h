@@ -34,7 +34,6 @@ struct damage_store {
 	struct damage_unit unit[DAMAGE_UNITS];
 	struct damage_record record[DAMAGE_UNITS];
 	size_t units, records;
-	uint64_t index_position;
 };
 
 /* ---- making ---- */
@@ -168,7 +167,6 @@ static inline void damage_catalogue(struct damage_store *st, const char *dir)
 	size_t i;
 
 	assert_int_equal(hash_files_open(env, dir, &f, NULL), 0);
-	st->index_position = f.index.header.position;
 	for (i = 0; i < f.files; i++) {
 		struct damage_walk w = { st, f.file[i].named };
 		struct log_raw raw;
