@@ -154,12 +154,12 @@ static inline bool btree_page_valid(const struct btree_pager *p, uint32_t page,
 }
 
 /* Waits while it is locked, reads it in when it is not in memory. crc: what the page should
- * have, by its parent; 0: nobody knows, its own has to do (overflow pages, whose value has a
- * CRC). From then on the pager knows (BTREE_CRC_KNOWN), and crc is ignored (also when the pager itself has written the page: it knows better);
- * 0: the parent does not know, as with overflow pages. Checks CRC, number, kind and
- * btree_node_check(). -EBADMSG and -EIO with why, after a second try; -ENOMEM. The page may be
- * gone again when this returns: begin anew. Hold no lock of a page. An error means something
- * only if the parent, where page and crc come from, is still valid. */
+ * have, by its parent; 0: the parent does not know, as with overflow pages, whose value has
+ * a CRC. It is ignored where the pager knows better (BTREE_CRC_KNOWN): once it has read or
+ * written the page. Checks CRC, number, kind and btree_node_check(). -EBADMSG and -EIO with
+ * why, after a second try; -ENOMEM. The page may be gone again when this returns: begin
+ * anew. Hold no lock of a page. An error means something only if the parent, where page and
+ * crc come from, is still valid. */
 int btree_page_fetch(struct btree_pager *p, uint32_t page, uint32_t crc,
 		     struct kv_msg *why);
 /* Several at once, as readahead: errors are left to whoever fetches the page. */
