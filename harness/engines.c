@@ -51,8 +51,8 @@ const struct engine_info engine_btree = {
 	.version = own_version,
 	.tuning =
 		"Defaults: pages of 4 KiB in 1 GiB of memory, huge pages where the system has some, "
-		"log segments of 8 MiB in memory maps, a checkpoint after 64 MiB of log or half "
-		"of the tree's size. The checksum of a page is verified when it is read from the "
+		"log segments of 8 MiB in memory maps, a checkpoint after 256 MiB of log, or half "
+		"of the tree's size if that is more. The checksum of a page is verified when it is read from the "
 		"file.",
 };
 
