@@ -33,11 +33,13 @@ $(s3_fuzz:%=$(O)/sprint-3-btree-storage/tests/%_corpus): %_corpus: %.o $(O)/spri
 # The engine through crashes, faults and damage, and at work with others.
 s3_dir       := $(O)/sprint-3-btree-storage/tests
 s3_crash_tests := btree_crash_tests
-s3_sim_tests := btree_memory_tests btree_fault_tests
+s3_sim_tests := btree_memory_tests btree_fault_tests btree_corruption_tests
 s3_tests     += $(s3_crash_tests) $(s3_sim_tests)
 $(s3_crash_tests:%=$(s3_dir)/%): $(s2_crash)
 $(s3_sim_tests:%=$(s3_dir)/%): $(s2_sim)
 # The formats, and the inspection of stores that nobody has open.
-s3_format_tests := btree_format_tests
+s3_src   += btree_files.c btree_files_tree.c btree_files_log.c btree_files_cover.c btree_files_check.c \
+	    btree_files_dump.c btree_files_salvage.c
+s3_format_tests := btree_format_tests btree_files_tests
 s3_tests     += $(s3_format_tests)
 $(s3_format_tests:%=$(O)/sprint-3-btree-storage/tests/%): $(s2_sim)
