@@ -34,7 +34,7 @@ $(s3_fuzz:%=$(O)/sprint-3-btree-storage/tests/%_corpus): %_corpus: %.o $(O)/spri
 s3_dir       := $(O)/sprint-3-btree-storage/tests
 s3_crash_tests := btree_crash_tests
 s3_sim_tests := btree_memory_tests btree_fault_tests btree_corruption_tests
-s3_tests     += $(s3_crash_tests) $(s3_sim_tests)
+s3_tests     += $(s3_crash_tests) $(s3_sim_tests) btree_live_tests btree_race_tests
 $(s3_crash_tests:%=$(s3_dir)/%): $(s2_crash)
 $(s3_sim_tests:%=$(s3_dir)/%): $(s2_sim)
 # The formats, and the inspection of stores that nobody has open.

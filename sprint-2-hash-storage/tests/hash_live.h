@@ -5,12 +5,14 @@
  *
  * A writer has keys of its own. A value says which step wrote it, so reading a store gives
  * for each key the step that it is from, and those must be the steps of one moment.
+ *
+ * Another engine's tests define LIVE_ENGINE, and what else stands below, before they include
+ * this.
  */
 #ifndef HASH_LIVE_H
 #define HASH_LIVE_H
 
 #include "../env.h"
-#include "../hash_engine.h"
 
 #include "../../sprint-1-core-memory/port_fault.h"
 #include "../../sprint-1-core-memory/tests/kv_history.h"
@@ -18,8 +20,15 @@
 
 #include <time.h>
 
+#ifndef LIVE_ENGINE
+#include "../hash_engine.h"
+#define LIVE_ENGINE hash_engine
 /* So small that segments are sealed, cleaned and checkpointed all the time. */
-#define LIVE_OPTIONS "segment_bytes=64k,leaf=64,clean_percent=30,checkpoint_bytes=300k"
+#define LIVE_OPTIONS    "segment_bytes=64k,leaf=64,clean_percent=30,checkpoint_bytes=300k"
+#define LIVE_WHOLE      "STORE"             /* a file that a whole backup has, */
+#define LIVE_BEGUN      "000000000000.log"  /* one that stands there before, */
+#define LIVE_UNFINISHED "unfinished backup" /* and what is said of that */
+#endif
 
 enum {
 	LIVE_KEYS = 200,    /* of one writer */
@@ -186,7 +195,7 @@ static inline struct kv *live_open(const char *dir)
 {
 	struct kv_msg why = { "" };
 	struct kv *kv = NULL;
-	int error = kv_open(&hash_engine, env_posix(), dir, LIVE_OPTIONS, &kv, &why);
+	int error = kv_open(&LIVE_ENGINE, env_posix(), dir, LIVE_OPTIONS, &kv, &why);
 
 	if (error)
 		fail_msg("%s: %d: %s", dir, error, why.text);
