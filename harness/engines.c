@@ -48,6 +48,7 @@ const struct engine_info engine_btree = {
 	.name = "btree",
 	.kind = ENGINE_OURS,
 	.ops = &btree_engine,
+	.inspect = &btree_inspect,
 	.version = own_version,
 	.tuning =
 		"Defaults: pages of 4 KiB in 1 GiB of memory, huge pages where the system has some, "

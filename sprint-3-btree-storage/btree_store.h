@@ -317,8 +317,10 @@ int btree_write(struct kv *kv, const struct kv_op *op, size_t n, enum kv_durabil
 /* Under write_lock, which is given up while it waits: readers see the tip that private mode
  * made, behind the writes that wait; durable: once the log is, up to the tip's position. */
 int btree_write_show(struct btree_store *s, bool durable);
-/* Steps of a log record, one by one, into op (borrowed from the record): -EBADMSG. For
- * recovery: applies the record to the tip. */
+/* One step of a log record's payload, off the front of *rest, which is not empty; op borrows
+ * from it. -EBADMSG: no write made it. */
+int btree_write_step(struct kv_slice *rest, struct kv_op *op);
+/* For recovery: applies a record to the tip. */
 int btree_write_replay(struct btree_store *s, const struct log_record *r,
 		       struct kv_msg *why);
 
