@@ -138,17 +138,16 @@ int btree_tell_files(const struct btree_teller *t, const struct btree_files *f)
 int btree_tell_lost(const struct btree_teller *t, const struct btree_files *f,
 		    const struct btree_lost *lost)
 {
-	char lower[48], upper[48];
+	const char *mark = lost->upper.data ? "\"" : "";
+	char lower[48], upper[48] = "the end";
 
-	if (!lost->upper.data)
-		memcpy(upper, "the end", sizeof("the end"));
-	else
+	if (lost->upper.data)
 		(void)kv_quote(upper, sizeof(upper), lost->upper);
 	return btree_tell(t, KV_FOUND_FAULT, tree_name(f),
 			  (uint64_t)lost->page * f->shape.page_bytes, f->shape.page_bytes,
-			  "page %u, %s: %s; keys from \"%s\" to %s", lost->page,
+			  "page %u, %s: %s; keys from \"%s\" to %s%s%s", lost->page,
 			  lost->level ? "a node" : "a leaf", lost->why,
-			  kv_quote(lower, sizeof(lower), lost->lower), upper);
+			  kv_quote(lower, sizeof(lower), lost->lower), mark, upper, mark);
 }
 
 /* ---- the log ---- */
