@@ -12,6 +12,7 @@
 
 enum {
 	PASSES = 4,
+	MEMORY_TRIES = 20,   /* of a portion */
 	PORTION_LEAVES = 64, /* looked at before writers have their turn ... */
 	PORTION_MOVED = 16,  /* ... or moved */
 	SLACK_PAGES = 8,     /* free: not worth a pass ... */
@@ -243,8 +244,11 @@ static bool aim(struct compaction *c)
 	return free > SLACK_PAGES && free > pages >> SLACK_SHIFT;
 }
 
+/* Memory may be full of changed pages, which a checkpoint makes clean; writers, who are at it
+ * as well, may fill it again. */
 static int pass(struct compaction *c)
 {
+	unsigned int tries = 0;
 	int error;
 
 	c->from.len = 0;
@@ -253,6 +257,10 @@ static int pass(struct compaction *c)
 		port_mutex_lock(&c->s->write_lock);
 		error = move_portion(c);
 		port_mutex_unlock(&c->s->write_lock);
+		if (error != -ENOMEM)
+			tries = 0;
+		else if (btree_pager_is_full(c->s->pager) && ++tries < MEMORY_TRIES)
+			error = btree_checkpoint_take(c->s, 0, false, NULL);
 	} while (!error);
 	return error == -ENOENT ? 0 : error;
 }

@@ -10,7 +10,7 @@
  * What may go: clean pages, and dirty leaves and overflow pages, which are written to their
  * own place first: no durable checkpoint reaches that number, for a page that one reaches is
  * never changed. Dirty inner nodes stay, because they would be written without their
- * children's checksums, and they are few.
+ * children's checksums, and they are few; but not those that the tree has dropped.
  *
  * So changed inner nodes and pinned pages can fill the budget, until a checkpoint is written.
  * Writers are refused then; readers have a quarter more, so that they get on meanwhile.
@@ -55,11 +55,14 @@ void btree_unit_leave(struct btree_pager *p, uint32_t page)
 
 /* ---- choosing ---- */
 
-static bool is_dirty_inner(const struct btree_pager *p, uint32_t page, uint64_t s)
+/* A changed inner node that some checkpoint is to write. What only snapshots need is written by
+ * none: it may go, though its children's checksums are not known. */
+static bool is_dirty_inner(struct btree_pager *p, uint32_t page, uint64_t s)
 {
 	const struct btree_page_header *h = btree_page(p, page);
 
-	return (s & BTREE_DIRTY) && h->level > 0;
+	return (s & BTREE_DIRTY) && h->level > 0 &&
+	       !btree_space_is_dropped(p->space, page, h->birth);
 }
 
 static void unlock_since(struct btree_pager *p, struct batch *b, unsigned int n)

@@ -195,6 +195,9 @@ void btree_space_unreserve(struct btree_pager_space *s);
 /* How many pages the file needs for the current tree, the map's places (this one among them)
  * and the reserve. */
 uint32_t btree_space_end(const struct btree_pager *p, struct btree_run map);
+/* Whether neither the current tree nor the checkpoint that is being written has the page.
+ * Takes the lock. */
+bool btree_space_is_dropped(struct btree_pager_space *s, uint32_t page, uint64_t birth);
 /* Takes a free number out of memory's list for the evictor; 0: none. Takes the lock. */
 uint32_t btree_space_pop_resident(struct btree_pager_space *s);
 /* Cuts the file's end when much of it is free. The writer, without the lock. */

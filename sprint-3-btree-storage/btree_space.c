@@ -389,6 +389,16 @@ bool btree_page_is_map(struct btree_pager *p, uint32_t page)
 	return yes;
 }
 
+bool btree_space_is_dropped(struct btree_pager_space *s, uint32_t page, uint64_t birth)
+{
+	bool yes;
+
+	port_mutex_lock(&s->lock);
+	yes = !btree_bit(s->live, page) && !(s->running && birth <= s->running);
+	port_mutex_unlock(&s->lock);
+	return yes;
+}
+
 bool btree_page_in_use(struct btree_pager *p, uint32_t page)
 {
 	struct btree_pager_space *s = p->space;

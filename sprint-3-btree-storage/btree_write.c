@@ -150,7 +150,10 @@ static int wait_for_log(struct btree_store *s, const struct write *w)
 	return error;
 }
 
-enum { WORTH_PAGES = 16 }; /* on a full disk, for which a checkpoint is written at once */
+enum {
+	WORTH_PAGES = 16, /* on a full disk, for which a checkpoint is written at once */
+	HELP_MAX = 4, /* checkpoints for one write: others may be quicker to use them */
+};
 
 /* Whether a checkpoint gives a write what it was refused for the want of: memory is full of
  * changed pages, which it writes; or the disk is, and the last one keeps pages and log. */
@@ -331,7 +334,7 @@ static bool can_go_in_place(const struct btree_store *s, const struct write *w)
 int btree_write(struct kv *kv, const struct kv_op *op, size_t n, enum kv_durability how)
 {
 	struct btree_store *s = btree_store(kv);
-	bool helped = false;
+	unsigned int helped = 0;
 	uint64_t position;
 	struct write w;
 	int error;
@@ -353,10 +356,9 @@ int btree_write(struct kv *kv, const struct kv_op *op, size_t n, enum kv_durabil
 			if (!error)
 				continue;
 		}
-		if (helped || !checkpoint_helps(s, error))
+		if (helped++ == HELP_MAX || !checkpoint_helps(s, error))
 			break;
 		write_checkpoint(s);
-		helped = true;
 	}
 	position = s->tree.tip.position;
 	port_mutex_unlock(&s->write_lock);

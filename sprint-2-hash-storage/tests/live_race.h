@@ -247,10 +247,19 @@ static void ignore_stat(void *arg, const char *name, uint64_t value)
 	(void)value;
 }
 
+static void verify(struct race *r)
+{
+	struct kv_msg why = { "" };
+	int error = kv_verify(r->kv, &why);
+
+	if (error)
+		print_error("verify: %d: %s\n", error, why.text);
+	CHECK(r, error == 0);
+}
+
 static void *look_after(void *arg)
 {
 	struct race *r = arg;
-	struct kv_msg why;
 	char backup[SCRATCH_PATH];
 	uint64_t n;
 
@@ -259,7 +268,7 @@ static void *look_after(void *arg)
 		if (n % 4 == 0)
 			CHECK(r, kv_compact(r->kv) == 0);
 		if (n % 4 == 1)
-			CHECK(r, kv_verify(r->kv, &why) == 0);
+			verify(r);
 		if (n % 4 == 2)
 			CHECK(r, kv_sync(r->kv) == 0);
 		if (n == 3)
