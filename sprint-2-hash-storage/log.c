@@ -189,7 +189,9 @@ static void lead_group(struct log *log)
 		port_store_release(&log->synced, to);
 	log->stat_groups++;
 	log->stat_sync_ns += env->ops->now_ns(env) - begun;
-	env->ops->cond_signal(env, log->wake);
+	env->ops->cond_signal(env, log->group_done);
+	if (error)
+		env->ops->cond_signal(env, log->wake);
 }
 
 int log_sync_locked(struct log *log, uint64_t position)
@@ -197,7 +199,7 @@ int log_sync_locked(struct log *log, uint64_t position)
 	log->stat_syncs++;
 	while (!log->failed && log->synced <= position && log->synced < log->end) {
 		if (log->syncing)
-			log->config.env->ops->cond_wait(log->config.env, log->wake,
+			log->config.env->ops->cond_wait(log->config.env, log->group_done,
 							&log->lock, 0);
 		else
 			lead_group(log);
@@ -251,6 +253,7 @@ static void log_free(struct log *log)
 		port_free(log->root[i]);
 	}
 	env->ops->cond_free(env, log->wake);
+	env->ops->cond_free(env, log->group_done);
 	port_mutex_destroy(&log->lock);
 	kv_buf_free(&log->gather);
 	port_free(log);
@@ -292,6 +295,8 @@ static struct log *log_new(const struct log_config *c, int *error, struct kv_msg
 		log->config.position_max = LOG_POSITION_MAX;
 	port_mutex_init(&log->lock);
 	*error = c->env->ops->cond_new(c->env, &log->wake);
+	if (!*error)
+		*error = c->env->ops->cond_new(c->env, &log->group_done);
 	if (*error) {
 		log_free(log);
 		(void)kv_fail(why, *error, "no memory for a log");

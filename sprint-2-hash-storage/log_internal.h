@@ -49,8 +49,9 @@ struct log {
 	/* constant after open */
 	struct log_config config;
 	char dir[ENV_PATH_MAX];
-	struct env_cond *wake;
-	unsigned int shift; /* segment_bytes = 1 << shift */
+	struct env_cond *wake;       /* a segment is wanted, made, given back; closing */
+	struct env_cond *group_done; /* a sync has ended: the task sleeps on */
+	unsigned int shift;          /* segment_bytes = 1 << shift */
 
 	/* atomic: stored under lock, loaded without */
 	struct log_leaf *root[LOG_ROOT];

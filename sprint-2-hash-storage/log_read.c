@@ -242,7 +242,8 @@ int log_reclaim(struct log *log, uint64_t number)
 
 	port_mutex_lock(&log->lock);
 	while (log->syncing || log->preparing || log->spares_busy)
-		env->ops->cond_wait(env, log->wake, &log->lock, 0);
+		env->ops->cond_wait(env, log->syncing ? log->group_done : log->wake,
+				    &log->lock, 0);
 	s = log_segment_find(log, number);
 	if (!s || !s->retired)
 		goto out;
