@@ -14,7 +14,10 @@
  */
 #include "btree_pager_internal.h"
 
-enum { LEVELS = 256 }; /* that a page's header can name */
+enum {
+	LEVELS = 256,          /* that a page's header can name */
+	SYNC_BYTES = 32 << 20, /* written between two syncs */
+};
 #define RATE_MAX ((uint64_t)10 << 30)
 
 struct btree_checkpoint {
@@ -27,6 +30,7 @@ struct btree_checkpoint {
 	uint8_t *buffer;                    /* BTREE_IO_BYTES: images on their way */
 	struct btree_run run;               /* of the map */
 	uint64_t rate, started_ns, written; /* bytes a second; when; bytes since */
+	uint64_t synced;                    /* of written */
 	bool durable;
 };
 
@@ -167,6 +171,21 @@ static void keep_pace(struct btree_checkpoint *c, uint64_t bytes)
 		env->ops->sleep_ns(env, due - now);
 }
 
+static int sync_pages(struct btree_checkpoint *c)
+{
+	int error = file_sync(c->p->io->file);
+
+	c->synced = c->written;
+	return error ? btree_pager_latch(c->p, error, "syncing pages") : 0;
+}
+
+/* Little by little: a system that holds much unwritten data makes everybody wait who writes,
+ * and so the writers of the log. */
+static int sync_some(struct btree_checkpoint *c)
+{
+	return c->written - c->synced < SYNC_BYTES ? 0 : sync_pages(c);
+}
+
 static int write_out(struct btree_checkpoint *c, uint32_t page, const void *data,
 		     size_t bytes)
 {
@@ -279,6 +298,8 @@ static int write_level(struct btree_checkpoint *c, unsigned int level)
 			unpin_written(p, c->page[i] + (uint32_t)j,
 				      port_get_le32(c->buffer + j * bytes), !error);
 		keep_pace(c, n * bytes);
+		if (!error)
+			error = sync_some(c);
 	}
 	return error;
 }
@@ -361,11 +382,8 @@ int btree_checkpoint_write(struct btree_checkpoint *c, uint64_t rate, struct kv_
 					 "the disk; the checkpoint before still counts",
 					 p->io->path, -error);
 	}
-	error = file_sync(p->io->file);
-	if (error) {
-		(void)btree_pager_latch(p, error, "syncing pages");
+	if (sync_pages(c))
 		return btree_pager_check(p, why);
-	}
 	/* An evictor may have failed, and nothing is made durable after that. */
 	error = btree_pager_check(p, why);
 	if (error)
