@@ -21,6 +21,7 @@ enum {
 	PACE_FACTOR = 4, /* writers are slowed when the log is so often the trigger */
 	PACE_MAX_NS = 1000000, /* ... by at most this much, and ... */
 	PACE_LEAST_NS = 1000,  /* ... by nothing when it is less than this */
+	QUIET_NS = 100000,
 	RETRY_NS = 1000000000, /* after one that failed */
 	RETIRE_BATCH = 64,
 };
@@ -90,6 +91,8 @@ void btree_checkpoint_pace(struct btree_store *s)
 	uint64_t end = log_end(s->log), from = port_load_relaxed(&s->pace_from), over,
 		 span, ns = PACE_MAX_NS;
 
+	while (port_load_acquire(&s->quiet_wanted))
+		s->base.env->ops->sleep_ns(s->base.env, QUIET_NS);
 	if (end <= from)
 		return;
 	over = end - from;

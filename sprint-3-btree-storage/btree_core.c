@@ -91,6 +91,7 @@ void btree_tree_publish(struct btree_tree *t, const struct btree_version *v)
 {
 	port_write_begin(&t->writes);
 	port_store_release(&t->visible_root, root_word(v));
+	(void)port_fetch_add(&t->publications, (uint64_t)1);
 	port_write_end(&t->writes);
 }
 
@@ -102,7 +103,14 @@ struct descent {
 	uint64_t root;         /* word; 0: of a kept version */
 	uint32_t page, parent; /* parent BTREE_NO_PAGE: page is the root */
 	uint64_t version, parent_version;
+	uint64_t publications; /* before it began; unless of a kept version */
 };
+
+/* The visible tree is the one that the look-up began in, or of its in-place successors. */
+static bool is_same_tree(const struct btree_tree *t, const struct descent *d)
+{
+	return !d->root || port_read_again(&t->publications) == d->publications;
+}
 
 static bool arrived(const struct btree_tree *t, const struct descent *d)
 {
@@ -120,12 +128,17 @@ static int bring(struct btree_tree *t, const struct descent *d, uint32_t crc,
 	if (!arrived(t, d))
 		return -EAGAIN;
 	error = btree_page_fetch(t->pager, d->page, crc, why);
-	return !error || !arrived(t, d) ? -EAGAIN : error;
+	return !error || !arrived(t, d) || !is_same_tree(t, d) ? -EAGAIN : error;
+}
+
+static bool leaf_holds(const struct btree_tree *t, const struct descent *d)
+{
+	return btree_page_valid(t->pager, d->page, d->version) && is_same_tree(t, d);
 }
 
 /* Down to the leaf where key belongs: d->page, at d->version. */
-static int descend(struct btree_tree *t, uint64_t root, bool kept, struct kv_slice key,
-		   struct descent *d, struct kv_msg *why)
+static int descend(struct btree_tree *t, uint64_t root, uint64_t publications, bool kept,
+		   struct kv_slice key, struct descent *d, struct kv_msg *why)
 {
 	struct btree_child child = { word_page(root),
 				     port_load_relaxed(&t->opened_root_crc) };
@@ -134,7 +147,8 @@ static int descend(struct btree_tree *t, uint64_t root, bool kept, struct kv_sli
 
 	*d = (struct descent){ .root = kept ? 0 : root,
 			       .page = child.page,
-			       .parent = BTREE_NO_PAGE };
+			       .parent = BTREE_NO_PAGE,
+			       .publications = publications };
 	for (;;) {
 		if (!btree_page_begin(t->pager, d->page, &d->version))
 			return bring(t, d, child.crc, why);
@@ -179,8 +193,7 @@ static int read_leaf(struct btree_tree *t, const struct descent *d, struct kv_sl
 	int error = 0;
 
 	if (!btree_node_find(n, t->shape, key, &v, &flags))
-		return btree_page_valid(t->pager, d->page, d->version) ? -ENOENT
-								       : -EAGAIN;
+		return leaf_holds(t, d) ? -ENOENT : -EAGAIN;
 	if (flags & BTREE_SLOT_OVERFLOW) {
 		o = btree_value_ref(v);
 		if (!btree_page_valid(t->pager, d->page, d->version))
@@ -189,7 +202,7 @@ static int read_leaf(struct btree_tree *t, const struct descent *d, struct kv_sl
 	} else {
 		error = kv_buf_set(value, v.data, v.len);
 	}
-	return btree_page_valid(t->pager, d->page, d->version) ? error : -EAGAIN;
+	return leaf_holds(t, d) ? error : -EAGAIN;
 }
 
 int btree_leaf_find(struct btree_tree *t, struct kv_slice key, uint32_t *page,
@@ -200,7 +213,7 @@ int btree_leaf_find(struct btree_tree *t, struct kv_slice key, uint32_t *page,
 	int error;
 
 	do {
-		error = descend(t, root_word(&t->tip), true, key, &d, why);
+		error = descend(t, root_word(&t->tip), 0, true, key, &d, why);
 	} while (error == -EAGAIN && --tries);
 	*page = d.page;
 	*version = d.version;
@@ -243,13 +256,14 @@ int btree_get(struct btree_tree *t, const struct btree_version *version,
 {
 	unsigned int tries = LOOKUPS;
 	struct descent d;
-	uint64_t root;
+	uint64_t root, publications;
 	int error;
 
 	do {
+		publications = port_load_acquire(&t->publications);
 		root = version ? root_word(version) : port_load_acquire(&t->visible_root);
 		port_optimistic_begin();
-		error = descend(t, root, version, key, &d, why);
+		error = descend(t, root, publications, version, key, &d, why);
 		if (!error)
 			error = read_leaf(t, &d, key, value, why);
 		port_optimistic_end();

@@ -101,6 +101,10 @@ struct btree_tree {
 
 	/* atomic: the root that readers begin at, its levels << 32 | its page */
 	_Alignas(64) uint64_t visible_root;
+	/* atomic: how often a root that private mode made was shown. The pages that it replaced
+	 * got their new versions before, while readers could still come to them: who began
+	 * before it was shown must not trust the versions of those. */
+	uint64_t publications;
 	/* atomic: of a root that no fetch has checked yet, as its checkpoint or parent had it */
 	uint32_t opened_root_crc;
 	/* atomic, a sequence lock: odd while a write is being made visible */
@@ -292,6 +296,7 @@ struct btree_store {
 	uint64_t checkpoint_position;  /* the durable one's */
 	uint64_t checkpoint_due_at;    /* position at which the next is due */
 	uint64_t pace_from, pace_span; /* positions between which writers become slower */
+	uint32_t quiet_wanted; /* how many wait for a moment without a write in hand */
 
 	/* the checkpoint task's: btree_checkpoint.c */
 	struct port_mutex task_lock;
@@ -361,7 +366,7 @@ int btree_checkpoint_now(struct btree_store *s, struct kv_msg *why);
 /* The log has grown: wakes the task when a checkpoint is due. Cheap; any lock may be held. */
 void btree_checkpoint_wake(struct btree_store *s);
 /* For writers, who hold no lock: sleeps, a millisecond at most, when the log has outgrown the
- * checkpoints. */
+ * checkpoints; and while somebody wants quiet, which is over with the writes in hand. */
 void btree_checkpoint_pace(struct btree_store *s);
 /* One at a time works on checkpoints, the log's old segments, or the file's end. */
 void btree_work_take(struct btree_store *s);

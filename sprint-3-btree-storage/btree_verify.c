@@ -11,8 +11,7 @@
 #include "btree_store.h"
 
 enum {
-	QUIET_TRIES = 1000, /* for a moment without a write that waits for its sync */
-	QUIET_NS = 1000000,
+	QUIET_NS = 50000, /* for a moment without a write that waits for its sync */
 };
 
 struct verification {
@@ -189,36 +188,42 @@ static bool is_quiet(const struct btree_store *s, const struct btree_version *ve
 	       s->tree.tip.position == version->position;
 }
 
-/* A snapshot, and what was in use when it was all of the tree. */
+/* Enters the snapshot if it is all of the tree just now; -EAGAIN. In a store that has stopped it
+ * may never be: a write was not seen any more. */
+static int begin_now(struct verification *v, struct kv_snapshot *snap)
+{
+	struct btree_store *s = v->s;
+	int error = btree_snapshot_enter(s, snap);
+
+	if (error)
+		return error;
+	port_mutex_lock(&s->write_lock);
+	v->all = is_quiet(s, &snap->version);
+	v->version = snap->version;
+	error = v->all || s->stopped ? note_used(v) : -EAGAIN;
+	port_mutex_unlock(&s->write_lock);
+	if (error)
+		btree_snapshot_leave(s, snap);
+	return error;
+}
+
+/* A snapshot, and what was in use when it was all of the tree. New writes wait for that moment:
+ * among many that wait for their syncs there would be none. */
 static int begin(struct verification *v, struct kv_snapshot *snap)
 {
 	struct btree_store *s = v->s;
 	struct env *env = s->base.env;
-	unsigned int tries;
-	int error;
+	int error = begin_now(v, snap);
 
-	for (tries = 0; tries < QUIET_TRIES; tries++) {
-		error = btree_snapshot_enter(s, snap);
-		if (error)
-			return error;
-		port_mutex_lock(&s->write_lock);
-		v->all = is_quiet(s, &snap->version);
-		/* In a store that has stopped it may never be: a write was not seen any more. */
-		if (v->all || s->stopped) {
-			v->version = snap->version;
-			error = note_used(v);
-			port_mutex_unlock(&s->write_lock);
-			if (error)
-				btree_snapshot_leave(s, snap);
-			return error;
-		}
-		port_mutex_unlock(&s->write_lock);
-		btree_snapshot_leave(s, snap);
+	if (error != -EAGAIN)
+		return error;
+	(void)port_fetch_add(&s->quiet_wanted, 1u);
+	do {
 		env->ops->sleep_ns(env, QUIET_NS);
-	}
-	return kv_fail(v->why, -EBUSY,
-		       "%s: writers leave no moment to verify the store in: try again",
-		       s->dir);
+		error = begin_now(v, snap);
+	} while (error == -EAGAIN);
+	(void)port_fetch_add(&s->quiet_wanted, -1u);
+	return error;
 }
 
 static int check_lost(const struct verification *v)

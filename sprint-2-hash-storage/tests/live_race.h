@@ -34,6 +34,19 @@ static void complain(struct race *r, unsigned int line)
 			complain((r), __LINE__); \
 	} while (0)
 
+/* Of a call that should not fail. */
+static void tell(struct race *r, const char *what, int error, const char *why)
+{
+	print_error("%s: error %d %s\n", what, error, why);
+	complain(r, __LINE__);
+}
+
+static void check(struct race *r, const char *what, int error)
+{
+	if (error)
+		tell(r, what, error, "");
+}
+
 static bool going_on(const struct race *r)
 {
 	return !port_load_acquire(&r->done);
@@ -51,7 +64,7 @@ static void *write_steps(void *arg)
 	uint64_t step = 0;
 
 	while (going_on(r)) {
-		CHECK(r, live_write(r->kv, w->writer, ++step) == 0);
+		check(r, "write", live_write(r->kv, w->writer, ++step));
 		port_store_release(&r->step[w->writer], step);
 	}
 	return NULL;
@@ -129,7 +142,8 @@ static void *read_newest(void *arg)
 		size_t key = live_draw(n) % LIVE_KEYS;
 
 		error = kv_get(r->kv, live_key(w, key, name), &value);
-		CHECK(r, !error || error == -ENOENT);
+		if (error && error != -ENOENT)
+			tell(r, "get", error, "");
 		if (error)
 			continue;
 		step = live_step_of(w, key, kv_slice(value.data, value.len));
@@ -253,8 +267,7 @@ static void verify(struct race *r)
 	int error = kv_verify(r->kv, &why);
 
 	if (error)
-		print_error("verify: %d: %s\n", error, why.text);
-	CHECK(r, error == 0);
+		tell(r, "verify", error, why.text);
 }
 
 static void *look_after(void *arg)
@@ -266,13 +279,13 @@ static void *look_after(void *arg)
 	(void)live_dir("race-backup", backup);
 	for (n = 0; going_on(r); n++) {
 		if (n % 4 == 0)
-			CHECK(r, kv_compact(r->kv) == 0);
+			check(r, "compact", kv_compact(r->kv));
 		if (n % 4 == 1)
 			verify(r);
 		if (n % 4 == 2)
-			CHECK(r, kv_sync(r->kv) == 0);
+			check(r, "sync", kv_sync(r->kv));
 		if (n == 3)
-			CHECK(r, kv_backup(r->kv, backup) == 0);
+			check(r, "backup", kv_backup(r->kv, backup));
 		kv_stats(r->kv, ignore_stat, NULL);
 		port_fetch_add(&r->rounds[5], (uint64_t)1);
 	}
