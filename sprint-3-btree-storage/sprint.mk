@@ -32,10 +32,15 @@ $(s3_fuzz:%=$(O)/sprint-3-btree-storage/tests/%_corpus): %_corpus: %.o $(O)/spri
 	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(EXTRA_LDFLAGS) $(URING) -lm
 # The engine through crashes, faults and damage, and at work with others.
 s3_dir       := $(O)/sprint-3-btree-storage/tests
-s3_crash_tests := btree_crash_tests
-s3_sim_tests := btree_memory_tests btree_fault_tests btree_corruption_tests
+s3_crash_tests := btree_crash_tests btree_mutant_tests
+s3_wrapped   := log_record_crc log_id log_append log_sync log_sync_later log_segment_end log_segment_discard \
+	        log_open btree_write btree_tree_apply btree_page_free btree_keep_update \
+	        btree_checkpoint_begin btree_checkpoint_end btree_super_write btree_free_map_load
+s3_sim_tests := btree_memory_tests btree_fault_tests btree_corruption_tests btree_golden_tests
 s3_tests     += $(s3_crash_tests) $(s3_sim_tests) btree_live_tests btree_race_tests
 $(s3_crash_tests:%=$(s3_dir)/%): $(s2_crash)
+$(s3_dir)/btree_mutant_tests: $(s2_dir)/env_liar.o
+$(s3_dir)/btree_mutant_tests: private EXTRA_LDFLAGS += $(s3_wrapped:%=-Wl,--wrap=%)
 $(s3_sim_tests:%=$(s3_dir)/%): $(s2_sim)
 # The formats, and the inspection of stores that nobody has open.
 s3_src   += btree_files.c btree_files_tree.c btree_files_log.c btree_files_cover.c btree_files_check.c \

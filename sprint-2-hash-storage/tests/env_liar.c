@@ -76,6 +76,8 @@ static int liar_sync(struct file *f)
 
 	if (lies(l, LIE_SYNC, lf->path))
 		return 0;
+	if (lies(l, LIE_SYNC_HALF, lf->path) && ++l->syncs % 2)
+		return 0;
 	if (lies(l, LIE_SYNC_LATE, lf->path))
 		return sync_late(lf);
 	if (lies(l, LIE_SYNC_RENAMED, lf->path) && !lf->renamed) {

@@ -24,6 +24,7 @@ enum env_lie {
 	LIE_RENAME_COPY = 1 << 9,  /* a rename copies, and does not sync the copy */
 	LIE_IN_PLACE = 1 << 10,    /* name.tmp is name itself */
 	LIE_TRUNCATE = 1 << 11,    /* a file is cut at a sector, some bytes too early */
+	LIE_SYNC_HALF = 1 << 13,   /* every other sync of a file does nothing */
 	LIE_MAP_PRIVATE = 1 << 12, /* stores to a map reach the file when it ends */
 };
 
@@ -34,7 +35,7 @@ struct env_liar {
 	struct env *home;
 	unsigned int lies;
 	const char *only; /* paths that contain it; NULL: all */
-	uint64_t writes;
+	uint64_t writes, syncs;
 	struct env_liar_file *owed; /* a file whose sync is due */
 };
 

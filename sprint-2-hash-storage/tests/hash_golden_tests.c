@@ -13,13 +13,14 @@
  * stores anew: KV_GOLDEN_WRITE=1. When "opens" fails, people's stores can't be read: never
  * write them anew then, but read both formats, or count the version up.
  */
-#include "../../sprint-1-core-memory/tests/scratch.h"
-#include "env_sim.h"
-#include "hash_store_fixture.h"
+#include "../hash_engine.h"
 
-#define OPTIONS "segment_bytes=64k,leaf=16,clean_rate=0"
+#define GOLDEN_ENGINE  hash_engine
+#define GOLDEN_OPTIONS "segment_bytes=64k,leaf=16,clean_rate=0"
 
-enum { KEYS = 60, NAME = 64, FILE_MAX = 80 << 10, FILES_MAX = 8, TORN_BYTES = 96 };
+enum { KEYS = 60, GOLDEN_FILE_MAX = 80 << 10, TORN_BYTES = 96 };
+
+#include "golden_store.h"
 
 /* ---- the store ---- */
 
@@ -117,99 +118,6 @@ static void assert_store(struct kv *kv, bool last)
 	assert_int_equal(kv_verify(kv, &why), 0);
 }
 
-/* ---- its files ---- */
-
-struct golden {
-	struct {
-		char name[NAME];
-		struct kv_buf bytes;
-	} file[FILES_MAX];
-	size_t n;
-};
-
-static int add_name(void *arg, const char *name)
-{
-	struct golden *g = arg;
-	size_t n = strlen(name);
-
-	if (!strcmp(name, "LOCK") || (n > 6 && !strcmp(name + n - 6, ".spare")))
-		return 0;
-	assert_true(g->n < FILES_MAX && n < NAME);
-	memcpy(g->file[g->n++].name, name, n + 1);
-	return 0;
-}
-
-static void take_files(struct env *env, const char *dir, struct golden *g)
-{
-	char path[ENV_PATH_MAX];
-	size_t i;
-
-	memset(g, 0, sizeof(*g));
-	if (env->ops->list(env, dir, add_name, g))
-		fail_msg("%s: cannot be listed; run the tests in the project's directory",
-			 dir);
-	for (i = 0; i < g->n; i++) {
-		assert_int_equal(env_path(path, dir, g->file[i].name), 0);
-		assert_int_equal(env_read_file(env, path, FILE_MAX, &g->file[i].bytes),
-				 0);
-	}
-}
-
-static void free_files(struct golden *g)
-{
-	while (g->n)
-		kv_buf_free(&g->file[--g->n].bytes);
-}
-
-static struct kv_buf *find_file(struct golden *g, const char *name)
-{
-	size_t i;
-
-	for (i = 0; i < g->n; i++)
-		if (!strcmp(g->file[i].name, name))
-			return &g->file[i].bytes;
-	return NULL;
-}
-
-/* The name of the only segment. */
-static const char *segment_name(struct golden *g)
-{
-	const char *found = NULL;
-	size_t i;
-
-	for (i = 0; i < g->n; i++)
-		if (strstr(g->file[i].name, ".log")) {
-			assert_null(found);
-			found = g->file[i].name;
-		}
-	assert_non_null(found);
-	return found;
-}
-
-static void put_files(struct env *env, const char *dir, const struct golden *g)
-{
-	size_t i;
-	int error = env->ops->mkdir(env, dir);
-
-	assert_true(!error || error == -EEXIST);
-	for (i = 0; i < g->n; i++)
-		assert_int_equal(env_write_file(env, dir, g->file[i].name,
-						g->file[i].bytes.data,
-						g->file[i].bytes.len),
-				 0);
-}
-
-static const char *data_dir(const char *store)
-{
-	static char path[256];
-	const char *slash = strrchr(__FILE__, '/');
-
-	(void)snprintf(path, sizeof(path), "%.*s/data/%s",
-		       slash ? (int)(slash - __FILE__) : 1, slash ? __FILE__ : ".",
-		       store);
-	return path;
-}
-
 /* ---- making them ---- */
 
 static struct env_sim *sim_with_store(struct kv **kv)
@@ -217,7 +125,7 @@ static struct env_sim *sim_with_store(struct kv **kv)
 	struct env_sim *sim = env_sim_new(&(struct env_sim_config){ .seed = 20 });
 	struct kv_msg why = { "" };
 
-	if (kv_open(&hash_engine, env_sim_env(sim), "store", OPTIONS, kv, &why))
+	if (kv_open(&hash_engine, env_sim_env(sim), "store", GOLDEN_OPTIONS, kv, &why))
 		fail_msg("%s", why.text);
 	make_store(*kv);
 	return sim;
@@ -231,16 +139,6 @@ static void make_closed(struct golden *g)
 	assert_int_equal(kv_close(kv), 0);
 	take_files(env_sim_env(sim), "store", g);
 	env_sim_free(sim);
-}
-
-/* Where the last byte that is not 0 stands. */
-static size_t used_bytes(const struct kv_buf *b)
-{
-	size_t n = b->len;
-
-	while (n && !((const uint8_t *)b->data)[n - 1])
-		n--;
-	return n;
 }
 
 /* The process dies with the last write half in place. The empty rest of the file, and the
@@ -275,44 +173,6 @@ static void make_killed(struct golden *g)
 	log->len = (i + TORN_BYTES) & ~(size_t)7;
 }
 
-static void write_anew(const char *store, const struct golden *g)
-{
-	char command[600];
-
-	if (!getenv("KV_GOLDEN_WRITE"))
-		return;
-	(void)snprintf(command, sizeof(command), "rm -rf '%s' && mkdir -p '%s'",
-		       data_dir(store), data_dir(store));
-	assert_int_equal(system(command), 0);
-	put_files(env_posix(), data_dir(store), g);
-}
-
-static void assert_golden(const char *store, struct golden *came)
-{
-	struct golden want;
-	size_t i;
-
-	write_anew(store, came);
-	take_files(env_posix(), data_dir(store), &want);
-	assert_int_equal(came->n, want.n);
-	for (i = 0; i < want.n; i++) {
-		const struct kv_buf *w = &want.file[i].bytes,
-				    *c = find_file(came, want.file[i].name);
-		size_t at = 0;
-
-		if (!c)
-			fail_msg("%s/%s was not written", store, want.file[i].name);
-		while (at < w->len && at < c->len &&
-		       ((uint8_t *)w->data)[at] == ((uint8_t *)c->data)[at])
-			at++;
-		if (w->len != c->len || at < w->len)
-			fail_msg("%s/%s: %zu bytes, golden are %zu; they differ at %zu",
-				 store, want.file[i].name, c->len, w->len, at);
-	}
-	free_files(&want);
-	free_files(came);
-}
-
 static void test_engine_writes_these_bytes(void **state)
 {
 	struct golden g;
@@ -325,16 +185,6 @@ static void test_engine_writes_these_bytes(void **state)
 }
 
 /* ---- reading them ---- */
-
-static int open_files(const struct golden *g, struct kv **kv, struct kv_msg *why)
-{
-	scratch_remove(scratch);
-	assert_int_equal(mkdir(scratch, 0700), 0);
-	put_files(env_posix(), scratch, g);
-	why->text[0] = '\0';
-	*kv = NULL;
-	return kv_open(&hash_engine, env_posix(), scratch, OPTIONS, kv, why);
-}
 
 /* Opens, and opens again after a write. */
 static void assert_opens(const struct golden *g, bool last, bool replays,

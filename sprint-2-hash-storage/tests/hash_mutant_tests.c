@@ -10,11 +10,8 @@
  * Under sanitizers and Valgrind one mistake in eight is made.
  */
 
-#include "../../sprint-1-core-memory/tests/leak_check.h"
-#include "../../sprint-1-core-memory/tests/test_scale.h"
 #include "../hash_store.h"
 #include "../log_internal.h"
-#include "env_liar.h"
 #include "kv_crash.h"
 
 enum mistake {
@@ -36,7 +33,7 @@ enum mistake {
 	SYNC_FORGETS,      /* kv_sync() and close sync nothing */
 };
 
-static enum mistake mistake;
+static unsigned int mistake; /* enum mistake */
 static __thread unsigned int in_write, in_checkpoint, in_scan, in_open;
 static __thread uint64_t retirement; /* where the record is that says so */
 
@@ -219,137 +216,40 @@ static const struct kv_crash_config histories[] = {
 	{ .options = SMALL, .no_sync = true },
 };
 
-enum { HISTORIES = sizeof(histories) / sizeof(histories[0]), SEEDS = 3, SYNCS = 40 };
+enum { HISTORIES = sizeof(histories) / sizeof(histories[0]) };
 
-struct trial {
-	struct env_sim_fault fault; /* while its nth is not 0 */
-	struct env_liar *liar;
-	uint64_t disks;
-	struct kv_crash_report r;
-};
-
-static bool caught_by(struct trial *t, size_t i, uint64_t seed, unsigned int every)
-{
-	struct kv_crash_config c = histories[i];
-
-	c.name = "mutant";
-	c.ops = &hash_engine;
-	c.seed = seed;
-	c.steps = 100;
-	c.keys = 8;
-	c.value_max = 5000;
-	c.every = every;
-	c.samples = 2;
-	c.exhaustive = 8;
-	c.thorough = 2;
-	c.again = 30;
-	c.fault = t->fault.nth ? &t->fault : NULL;
-	c.wrap = t->liar ? env_liar_wrap : NULL;
-	c.wrap_arg = t->liar;
-	(void)kv_crash_run(&c, &t->r);
-	t->disks += t->r.states + t->r.recoveries;
-	if (t->liar)
-		env_liar_end(t->liar);
-	return *t->r.failed;
-}
-
-/* Coarsely first: most mistakes show soon; those in making a store only near its begin. */
-static bool caught(struct trial *t, bool at_creation)
-{
-	static const unsigned int every[] = { 11, 3, 1 };
-	uint64_t seed;
-	size_t i, k;
-
-	for (k = at_creation ? 2 : 0; k < sizeof(every) / sizeof(every[0]); k++)
-		for (seed = 1; seed <= SEEDS; seed++)
-			for (i = 0; i < HISTORIES; i++)
-				if (caught_by(t, i, seed, every[k]))
-					return true;
-	return false;
-}
-
-/* The same with calls that fail, each in turn, in both homes of the log. */
-static bool caught_with_fault(struct trial *t, unsigned int fail)
-{
-	uint64_t nth;
-
-	for (nth = 1; nth <= SYNCS; nth++) {
-		t->fault = (struct env_sim_fault){
-			.calls = fail,
-			.nth = nth,
-			.effect = nth % 2 ? SIM_FAIL : SIM_DROP,
-		};
-		if (caught_by(t, nth % 2, 1, 7))
-			return true;
-	}
-	return false;
-}
-
-static void tell(const char *name, const struct trial *t)
-{
-	char first[128];
-
-	(void)snprintf(first, sizeof(first), "%.*s", (int)strcspn(t->r.failed, "\n"),
-		       t->r.failed);
-	print_message("%-28s caught at disk %llu: %s\n", name,
-		      (unsigned long long)t->disks, first);
-}
-
-static size_t stride(void)
-{
-	return test_draws(1000) < 1000 ? 8 : 1;
-}
+#define MUTANT_ENGINE hash_engine
+#include "kv_mutant.h"
 
 /* ---- tests ---- */
 
 #define LOG    "store/0000" /* paths of its segments and of the files kept for them */
 #define PARENT "."          /* the directory that the store's stands in */
 
-static const struct {
-	const char *name;
-	unsigned int lies;
-	const char *only;
-	unsigned int fail; /* calls of the device that fail; 0: none */
-} lies[] = {
-	{ "no sync of the log", LIE_SYNC, LOG, 0 },
-	{ "no sync of STORE", LIE_SYNC, "STORE", 0 },
-	{ "no sync of a backup", LIE_SYNC, "backup", 0 },
-	{ "no sync of names", LIE_SYNC_DIR, "store", 0 },
-	{ "no sync of the store's name", LIE_SYNC_DIR, PARENT, 0 },
-	{ "sync one late", LIE_SYNC_LATE, LOG, 0 },
-	{ "segment renamed, then synced", LIE_SYNC_RENAMED, LOG, 0 },
-	{ "STORE renamed, then synced", LIE_SYNC_RENAMED, "STORE", 0 },
-	{ "STORE renamed by copy", LIE_RENAME_COPY, "STORE", 0 },
-	{ "STORE written in place", LIE_IN_PLACE, "STORE", 0 },
-	{ "sync error ignored", LIE_SYNC_ERROR, LOG, 1u << SIM_SYNC },
-	{ "sync error retried", LIE_SYNC_RETRY, LOG, 1u << SIM_SYNC },
-	{ "directory error ignored", LIE_DIR_ERROR, "store", 1u << SIM_SYNC_DIR },
-	{ "write error ignored", LIE_WRITE_ERROR, LOG, 1u << SIM_WRITE },
-	{ "short writes", LIE_WRITE_SHORT, LOG, 0 },
-	{ "segment cut too early", LIE_TRUNCATE, LOG, 0 },
-	{ "stores kept back", LIE_MAP_PRIVATE, LOG, 0 },
+static const struct mutant_lie lies[] = {
+	{ "no sync of the log", LIE_SYNC, LOG, 0, false },
+	{ "no sync of STORE", LIE_SYNC, "STORE", 0, true },
+	{ "no sync of a backup", LIE_SYNC, "backup", 0, false },
+	{ "no sync of names", LIE_SYNC_DIR, "store", 0, false },
+	{ "no sync of the store's name", LIE_SYNC_DIR, PARENT, 0, false },
+	{ "sync one late", LIE_SYNC_LATE, LOG, 0, false },
+	{ "segment renamed, then synced", LIE_SYNC_RENAMED, LOG, 0, false },
+	{ "STORE renamed, then synced", LIE_SYNC_RENAMED, "STORE", 0, true },
+	{ "STORE renamed by copy", LIE_RENAME_COPY, "STORE", 0, true },
+	{ "STORE written in place", LIE_IN_PLACE, "STORE", 0, true },
+	{ "sync error ignored", LIE_SYNC_ERROR, LOG, 1u << SIM_SYNC, false },
+	{ "sync error retried", LIE_SYNC_RETRY, LOG, 1u << SIM_SYNC, false },
+	{ "directory error ignored", LIE_DIR_ERROR, "store", 1u << SIM_SYNC_DIR, false },
+	{ "write error ignored", LIE_WRITE_ERROR, LOG, 1u << SIM_WRITE, false },
+	{ "short writes", LIE_WRITE_SHORT, LOG, 0, false },
+	{ "segment cut too early", LIE_TRUNCATE, LOG, 0, false },
+	{ "stores kept back", LIE_MAP_PRIVATE, LOG, 0, false },
 };
 
 static void test_catch_each_lie_about_the_device(void **state)
 {
-	size_t i, missed = 0;
-
 	(void)state;
-	for (i = 0; i < sizeof(lies) / sizeof(lies[0]); i += stride()) {
-		struct env_liar liar = { .lies = lies[i].lies, .only = lies[i].only };
-		struct trial t = { .liar = &liar };
-		bool store = lies[i].only[0] == 'S';
-
-		if (lies[i].fail ? caught_with_fault(&t, lies[i].fail)
-				 : caught(&t, store)) {
-			tell(lies[i].name, &t);
-			continue;
-		}
-		print_error("%s: not caught in %llu disks\n", lies[i].name,
-			    (unsigned long long)t.disks);
-		missed++;
-	}
-	assert_int_equal(missed, 0);
+	assert_int_equal(catch_each_lie(lies, sizeof(lies) / sizeof(lies[0])), 0);
 }
 
 static void test_catch_each_mistake_of_the_engine(void **state)
@@ -371,41 +271,10 @@ static void test_catch_each_mistake_of_the_engine(void **state)
 		[DELETES_FORGOTTEN] = "deletes not replayed",
 		[SYNC_FORGETS] = "kv_sync does nothing",
 	};
-	size_t i, missed = 0;
 
 	(void)state;
-	for (i = 1; i < sizeof(name) / sizeof(name[0]); i += stride()) {
-		struct trial t = { 0 };
-		bool yes;
-
-		mistake = (enum mistake)i;
-		yes = caught(&t, false);
-		mistake = NONE;
-		if (yes) {
-			tell(name[i], &t);
-			continue;
-		}
-		print_error("%s: not caught in %llu disks\n", name[i],
-			    (unsigned long long)t.disks);
-		missed++;
-	}
-	assert_int_equal(missed, 0);
-}
-
-/* Without a mistake the same histories pass: it is the mistakes that are caught. */
-static void test_pass_without_mistakes(void **state)
-{
-	struct env_liar honest = { 0 };
-	struct trial t = { .liar = &honest };
-	size_t i;
-
-	(void)state;
-	for (i = 0; i < HISTORIES; i += stride())
-		if (caught_by(&t, i, 1, 11))
-			fail_msg("%s", t.r.failed);
-	t.liar = NULL;
-	if (stride() == 1 && caught_with_fault(&t, 1u << SIM_SYNC))
-		fail_msg("%s", t.r.failed);
+	assert_int_equal(
+		catch_each_mistake(&mistake, name, sizeof(name) / sizeof(name[0])), 0);
 }
 
 int main(void)
