@@ -51,8 +51,14 @@ links = $(shell echo '$(sharp)include <$(1)>@int main(void) { return 0; }' | tr 
 ifeq ($(call links,liburing.h,-luring),yes)
 CFLAGS += -DHAVE_LIBURING
 URING  := -luring
-LDLIBS += $(URING)
 endif
+# Compression of tables, where there is liblz4.
+ifeq ($(call links,lz4.h,-llz4),yes)
+CFLAGS += -DHAVE_LZ4
+LZ4    := -llz4
+endif
+own_libs := $(URING) $(LZ4) -lm
+LDLIBS += $(URING) $(LZ4)
 
 all: ## build everything, without tests
 tests: ## build everything and the tests
@@ -67,10 +73,10 @@ $(O)/lib$(2).a: $$($(2)_obj)
 	$$(Q)$$(AR) rcs $$@ $$^
 $$($(2)_tests:%=$(O)/$(1)/tests/%): $(O)/$(1)/tests/%: $(O)/$(1)/tests/%.o $(test_obj) $(3:%=$(O)/lib%.a)
 	$$(say)LD $$@
-	$$(Q)$$(CC) $$(CFLAGS) -o $$@ $$(filter %.o,$$^) $$(filter %.a,$$^) $$(EXTRA_LDFLAGS) -lcmocka $(URING) -lm
+	$$(Q)$$(CC) $$(CFLAGS) -o $$@ $$(filter %.o,$$^) $$(filter %.a,$$^) $$(EXTRA_LDFLAGS) -lcmocka $(own_libs)
 $$($(2)_bench:%=$(O)/$(1)/bench/%): $(O)/$(1)/bench/%: $(O)/$(1)/bench/%.o $(3:%=$(O)/lib%.a)
 	$$(say)LD $$@
-	$$(Q)$$(CC) $$(CFLAGS) -o $$@ $$^ $$(EXTRA_LDFLAGS) $(URING) -lm
+	$$(Q)$$(CC) $$(CFLAGS) -o $$@ $$^ $$(EXTRA_LDFLAGS) $(own_libs)
 $(1)/all: $(O)/lib$(2).a
 $(1)/tests: $$($(2)_tests:%=$(O)/$(1)/tests/%)
 $(1)/test: $(1)/tests
@@ -90,7 +96,8 @@ test_obj := $(patsubst %,$(O)/sprint-1-core-memory/%.o,port_fault $(addprefix te
 $(eval $(call sprint,sprint-1-core-memory,s1,s1))
 $(eval $(call sprint,sprint-2-hash-storage,s2,s2 s1))
 $(eval $(call sprint,sprint-3-btree-storage,s3,s3 s2 s1))
-engine_libs := $(O)/libs3.a $(O)/libs2.a $(O)/libs1.a
+$(eval $(call sprint,sprint-4-lsm-simd,s4,s4 s2 s1))
+engine_libs := $(O)/libs4.a $(O)/libs3.a $(O)/libs2.a $(O)/libs1.a
 
 include harness/harness.mk
 h_obj := $(h_src:%.c=$(O)/%.o)

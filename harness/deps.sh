@@ -4,13 +4,13 @@
 # arm64.
 #
 #   DEPS=skip      checks nothing
-#   DEPS=required  leaves optional packages (most peers, io_uring) alone
+#   DEPS=required  leaves optional packages (most peers, io_uring, LZ4) alone
 set -eu
 
 [ "${DEPS:-}" = skip ] && exit 0
 
 required="gcc libc6-dev libjansson-dev libxxhash-dev gnuplot-nox libsqlite3-dev liblmdb-dev"
-optional="liburing-dev librocksdb-dev libleveldb-dev libwiredtiger-dev libdb5.3-dev libtkrzw-dev"
+optional="liburing-dev liblz4-dev librocksdb-dev libleveldb-dev libwiredtiger-dev libdb5.3-dev libtkrzw-dev"
 testing="libcmocka-dev python3-jsonschema"
 case "${1:-bench}" in
 bench) need="$required" like="$optional" ;;

@@ -45,6 +45,6 @@ s2_fuzz_link := $(s2_fuzz_obj) $(O)/sprint-1-core-memory/port_fault.o $(O)/libs2
 s2_tests += $(s2_fuzz:%=%_tests)
 $(s2_fuzz:%=$(s2_dir)/%_tests): %_tests: %.o $(s2_fuzz_obj)
 $(s2_fuzz:%=$(s2_dir)/%): %: %.o $(s2_fuzz_link)
-	$(Q)$(CC) $(CFLAGS) -fsanitize=fuzzer -o $@ $^ $(EXTRA_LDFLAGS) $(URING) -lm
+	$(Q)$(CC) $(CFLAGS) -fsanitize=fuzzer -o $@ $^ $(EXTRA_LDFLAGS) $(own_libs)
 $(s2_fuzz:%=$(s2_dir)/%_corpus): %_corpus: %.o $(s2_dir)/fuzz_corpus.o $(s2_fuzz_link)
-	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(EXTRA_LDFLAGS) $(URING) -lm
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(EXTRA_LDFLAGS) $(own_libs)

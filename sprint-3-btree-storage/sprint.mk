@@ -27,9 +27,9 @@ s3_fuzz_link := $(s3_fuzz_obj) $(O)/sprint-1-core-memory/port_fault.o $(O)/libs3
 s3_tests += $(s3_fuzz:%=%_tests)
 $(s3_fuzz:%=$(O)/sprint-3-btree-storage/tests/%_tests): %_tests: %.o $(s3_fuzz_obj)
 $(s3_fuzz:%=$(O)/sprint-3-btree-storage/tests/%): %: %.o $(s3_fuzz_link)
-	$(Q)$(CC) $(CFLAGS) -fsanitize=fuzzer -o $@ $^ $(EXTRA_LDFLAGS) $(URING) -lm
+	$(Q)$(CC) $(CFLAGS) -fsanitize=fuzzer -o $@ $^ $(EXTRA_LDFLAGS) $(own_libs)
 $(s3_fuzz:%=$(O)/sprint-3-btree-storage/tests/%_corpus): %_corpus: %.o $(O)/sprint-2-hash-storage/tests/fuzz_corpus.o $(s3_fuzz_link)
-	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(EXTRA_LDFLAGS) $(URING) -lm
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(EXTRA_LDFLAGS) $(own_libs)
 # The engine through crashes, faults and damage, and at work with others.
 s3_dir       := $(O)/sprint-3-btree-storage/tests
 s3_crash_tests := btree_crash_tests btree_mutant_tests

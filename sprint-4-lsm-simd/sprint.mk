@@ -1,0 +1,25 @@
+# A part a line, so that each can be found.
+s4_memory  :=
+s4_table   :=
+s4_version :=
+s4_work    :=
+s4_engine  :=
+s4_files   :=
+s4_src     := $(s4_memory) $(s4_table) $(s4_version) $(s4_work) $(s4_engine) $(s4_files)
+s4_dir     := $(O)/sprint-4-lsm-simd/tests
+
+# Tests without a disk, or with the machine's own.
+s4_memory_tests :=
+s4_table_tests  :=
+s4_tests := $(s4_memory_tests) $(s4_table_tests)
+
+# Tests on the simulated disk and scheduler.
+s4_table_sim_tests   :=
+s4_version_sim_tests :=
+s4_work_sim_tests    :=
+s4_engine_sim_tests  :=
+s4_sim_tests := $(s4_table_sim_tests) $(s4_version_sim_tests) $(s4_work_sim_tests) $(s4_engine_sim_tests)
+s4_tests += $(s4_sim_tests)
+$(s4_sim_tests:%=$(s4_dir)/%): $(s2_sim)
+
+s4_bench :=
