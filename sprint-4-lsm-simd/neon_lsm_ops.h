@@ -25,7 +25,8 @@ uint64_t lsm_key_hash(struct kv_slice key);
 
 /* Probes that fit best to so many bits a key: 1..16. */
 unsigned int lsm_filter_probes(unsigned int bits_per_key);
-/* Bytes of a filter for n keys. */
+/* Bytes of a filter for n keys; 0 for none. A filter of 0 bytes says of every key that it may
+ * have been added. probes: 1..16, the same for all keys of a filter. */
 size_t lsm_filter_bytes(size_t n, unsigned int bits_per_key);
 void lsm_filter_add(uint8_t *filter, size_t bytes, unsigned int probes, uint64_t hash);
 /* False: the key was certainly not added. */
