@@ -1,5 +1,5 @@
 # A part a line, so that each can be found.
-s4_memory  := neon_lsm_ops.c lsm_tombstones.c
+s4_memory  := neon_lsm_ops.c lsm_tombstones.c lsm_cache.c
 s4_table   :=
 s4_version :=
 s4_work    :=
@@ -9,7 +9,7 @@ s4_src     := $(s4_memory) $(s4_table) $(s4_version) $(s4_work) $(s4_engine) $(s
 s4_dir     := $(O)/sprint-4-lsm-simd/tests
 
 # Tests without a disk, or with the machine's own.
-s4_memory_tests := neon_lsm_tests lsm_tombstones_tests
+s4_memory_tests := neon_lsm_tests lsm_tombstones_tests lsm_cache_tests
 s4_table_tests  :=
 s4_tests := $(s4_memory_tests) $(s4_table_tests)
 
