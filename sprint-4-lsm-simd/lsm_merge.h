@@ -14,6 +14,9 @@
 /* A cursor over the union of n cursors, which it owns from then on, also when it gives an
  * error. Of equal entries (key and stamp) only the first source's is seen. */
 int lsm_merge(struct lsm_cursor **source, size_t n, struct lsm_cursor **out);
+/* The source whose move made the last one of c fail, to ask it why; c itself when it is no
+ * merge (that of a single source is the source). NULL: the last move did not fail. */
+const struct lsm_cursor *lsm_merge_failed(const struct lsm_cursor *c);
 
 struct lsm_keep_config {
 	const uint64_t
@@ -21,7 +24,9 @@ struct lsm_keep_config {
 				   * state counts as one more */
 	size_t snapshots;
 	const struct lsm_tombstones *tombstones; /* of the sources */
-	bool bottom; /* nothing older lies below: tombstones have done their work */
+	/* What is older than the sources has none of these keys. A tombstone has then done its
+	 * work once no snapshot is older than it. */
+	bool bottom;
 };
 
 struct lsm_keep {
@@ -33,10 +38,11 @@ struct lsm_keep {
 };
 
 int lsm_keep_begin(struct lsm_keep *k, const struct lsm_keep_config *c);
-/* Entries in order. 1: write it; 0: drop it; -ENOMEM. */
+/* Entries in order. 1: write it; 0: nobody will see it, or it has done its work; -ENOMEM. */
 int lsm_keep(struct lsm_keep *k, struct kv_slice key, uint64_t stamp);
 void lsm_keep_end(struct lsm_keep *k);
-/* Must this fragment of a range tombstone be written? */
+/* Must this fragment of a range tombstone be written? It is one of c->tombstones, or a part
+ * of one. */
 bool lsm_keep_tombstone(const struct lsm_keep_config *c, const struct lsm_tombstone *t);
 
 #endif /* LSM_MERGE_H */

@@ -2,7 +2,7 @@
 s4_memory  := neon_lsm_ops.c lsm_tombstones.c lsm_cache.c
 s4_table   :=
 s4_version :=
-s4_work    :=
+s4_work    := lsm_merge.c lsm_keep.c
 s4_engine  :=
 s4_files   :=
 s4_src     := $(s4_memory) $(s4_table) $(s4_version) $(s4_work) $(s4_engine) $(s4_files)
@@ -11,7 +11,8 @@ s4_dir     := $(O)/sprint-4-lsm-simd/tests
 # Tests without a disk, or with the machine's own.
 s4_memory_tests := neon_lsm_tests lsm_tombstones_tests lsm_cache_tests
 s4_table_tests  :=
-s4_tests := $(s4_memory_tests) $(s4_table_tests)
+s4_work_tests   := lsm_merge_tests lsm_keep_tests
+s4_tests := $(s4_memory_tests) $(s4_table_tests) $(s4_work_tests)
 
 # Tests on the simulated disk and scheduler.
 s4_table_sim_tests   :=
