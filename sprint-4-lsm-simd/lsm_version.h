@@ -3,8 +3,12 @@
  * lsm_version.h - which files make the store: versions, the edits between them, the manifest.
  *
  *   lsm_version.c   a version: levels of runs of tables; finding in it
- *   lsm_edit.c      what a flush or a compaction changes; its bytes in the manifest
+ *   lsm_state.c     making a version of another and an edit
+ *   lsm_run.c       one run: which of its tables, and a cursor over them
+ *   lsm_edit.c      what a flush or a compaction changes
+ *   lsm_manifest.c  its bytes in the manifest
  *   lsm_versions.c  the current version; committing edits; the manifest; files no longer used
+ *   lsm_versions_open.c  reading the manifest; what a crash left
  *   lsm_picker.c    what to compact next: lsm_picker.h
  *
  * A level holds runs, the newest first; a run holds tables whose keys don't overlap, in order.
@@ -75,9 +79,11 @@ struct lsm_version {
 	struct lsm_tombstones *tombstones; /* of all tables; NULL mostly */
 	uint64_t log_position;             /* what the log has before it is in tables */
 	uint64_t bytes;                    /* of all tables */
-	struct lsm_versions *owner;
-	uint32_t references;        /* atomic */
-	struct lsm_version *zombie; /* see lsm_versions_purge() */
+	struct lsm_table **table;          /* what the runs' tables stand in */
+	struct lsm_run *run;               /* what the levels' runs stand in */
+	struct lsm_versions *owner;        /* NULL: a version of no store */
+	uint32_t references;               /* atomic */
+	struct lsm_version *zombie;        /* see lsm_versions_purge() */
 };
 
 void lsm_version_ref(struct lsm_version *v);
@@ -99,9 +105,14 @@ size_t lsm_run_overlap(const struct lsm_run *r, struct kv_slice begin,
 /* The one table of a run that may hold key; NULL: none. */
 struct lsm_table *lsm_run_find(const struct lsm_run *r, struct kv_slice key);
 /* A cursor over one run; tables are opened for reading as it comes to them. flags:
- * enum sst_cursor_flags. The caller keeps the version. */
+ * enum sst_cursor_flags. The caller keeps the version. r itself need not stay, only the tables
+ * that it points to. */
 int lsm_run_cursor(const struct lsm_run *r, unsigned int flags, struct lsm_cursor **out,
 		   struct kv_msg *why);
+/* Why its last move gave -EBADMSG or -EIO; NULL when it did not. */
+const struct kv_msg *lsm_run_cursor_why(const struct lsm_cursor *c);
+/* Is key behind all that a table of this summary holds? */
+bool sst_summary_ends_before(const struct sst_summary *s, struct kv_slice key);
 /* Every invariant that can be checked without reading files. */
 int lsm_version_check(const struct lsm_version *v, struct kv_msg *why);
 
@@ -125,6 +136,10 @@ struct lsm_edit_move { /* a table to another level, as it is (a trivial move) */
 	uint64_t run; /* 0: the new one */
 };
 
+/* A table that is added to a run at or below a level's progress_run takes that level's progress
+ * back to its smallest key, and so does, when progress is set, a table of those runs that is not
+ * busy: the compaction that sets it has not seen it. So what is below progress has been merged
+ * whatever else was going on. */
 struct lsm_edit { /* starts as {0}; lists grow by the functions below */
 	struct lsm_edit_add *add;
 	struct lsm_edit_blob *blob;
@@ -176,7 +191,8 @@ int lsm_versions_open(const struct lsm_versions_config *c, struct lsm_versions *
 int lsm_versions_close(struct lsm_versions *vs);
 
 struct lsm_version *lsm_versions_current(struct lsm_versions *vs); /* with a reference */
-/* For a new file; never given twice, also not after a crash. */
+/* For a new file, from 1 on. Never given twice, also not after a crash, as long as the crash
+ * left anything of the file to be seen. */
 uint64_t lsm_versions_number(struct lsm_versions *vs);
 /* Opens what the edit adds, logs and syncs it, makes the new version the current one. Tables
  * of the edit that were busy are no longer. One edit at a time; any thread. On error nothing

@@ -1,7 +1,9 @@
 # A part a line, so that each can be found.
 s4_memory  := neon_lsm_ops.c lsm_tombstones.c lsm_cache.c
-s4_table   :=
-s4_version :=
+s4_table   := sst_format.c sst_lz4.c sst_block.c sst_tally.c sst_builder.c sst_table.c sst_read.c sst_cursor.c \
+	      sst_verify.c sst_dump.c
+s4_version := lsm_edit.c lsm_manifest.c lsm_state.c lsm_version.c lsm_run.c lsm_versions.c lsm_versions_open.c \
+	      lsm_blob_builder.c lsm_blob.c
 s4_work    := lsm_merge.c lsm_keep.c
 s4_engine  :=
 s4_files   :=
