@@ -4,9 +4,13 @@
  *
  *   sst_format.c   the parts that a table is made of: block trailers, properties, the footer
  *   sst_block.c    one block: entries with delta-encoded keys and restart points
+ *   sst_lz4.c      compression of blocks
+ *   sst_tally.c    the sums that the properties and the manifest have
  *   sst_builder.c  writes a table, entry by entry
- *   sst_table.c    opens one; get
+ *   sst_table.c    opens one
+ *   sst_read.c     its blocks in memory; get
  *   sst_cursor.c   cursor over one, with readahead
+ *   sst_verify.c   reads and checks every byte; sst_dump.c shows it as text
  *
  *	data blocks | filter partitions | index partitions | tombstones | properties |
  *	top index | footer
@@ -54,6 +58,8 @@ struct sst_summary {
 	size_t blobs;
 };
 void sst_summary_free(struct sst_summary *s);
+/* -ENOMEM leaves *to as {0}. */
+int sst_summary_copy(struct sst_summary *to, const struct sst_summary *from);
 
 /* ---- writing ---- */
 
@@ -96,13 +102,14 @@ enum sst_access { SST_READ, SST_MAP }; /* through the block cache, or a map of t
 
 struct sst_config {
 	struct env *env;
-	struct lsm_cache *cache;
+	struct lsm_cache *cache; /* NULL: each block is read when it is wanted (tools) */
 	enum sst_access access; /* SST_MAP falls back to SST_READ where it can't be had */
 	uint64_t store_id;
 };
 
 /* expect: what the manifest says of it: number, bytes and footer_crc are compared; NULL: a
- * table of which nothing is known (tools). -EBADMSG with why. */
+ * table of which nothing is known (tools): store, number and size are what it says. -EBADMSG
+ * with why; -EPROTONOSUPPORT, -EOPNOTSUPP (LZ4 is not built in). */
 struct sst_expect {
 	uint64_t bytes;
 	uint32_t footer_crc;
@@ -120,7 +127,9 @@ bool sst_may_have(struct sst *t, uint64_t hash, struct kv_slice key);
 
 /* Reads that a get would make, so that those of several can run side by side: the next block
  * that get(key) needs and memory does not have. False: none. After file_read (by
- * env->read_many()) sst_want_done() checks it and puts it into the cache; then ask again. */
+ * env->read_many()) sst_want_done() checks it and puts it into the cache; then ask again, at
+ * most SST_WANTS times, since a block may be bad, or go from the cache before it is used. */
+enum { SST_WANTS = 3 }; /* filter, index, data */
 struct sst_want {
 	struct file_read read;
 	struct sst *table;
