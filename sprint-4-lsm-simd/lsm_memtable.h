@@ -50,6 +50,15 @@ void lsm_memtable_insert(struct lsm_memtable *t, struct lsm_room *room,
 
 /* Adds a range tombstone. One thread at a time; readers meanwhile see it or not. -ENOMEM. */
 int lsm_memtable_delete_range(struct lsm_memtable *t, const struct lsm_tombstone *d);
+/* The same for several whose sequences are not yet known: t[i].sequence is what each will have
+ * above the one that inserting gives. Making room may fail, inserting can't; one or the other
+ * ends *room. From reserving to then no other range is added. */
+struct lsm_range_room;
+int lsm_memtable_reserve_ranges(struct lsm_memtable *t, const struct lsm_tombstone *d,
+				size_t n, struct lsm_range_room **room);
+void lsm_memtable_insert_ranges(struct lsm_memtable *t, struct lsm_range_room *room,
+				uint64_t sequence);
+void lsm_memtable_cancel_ranges(struct lsm_memtable *t, struct lsm_range_room *room);
 /* As of now; good as long as the memtable is (older sets stay, too). */
 const struct lsm_tombstones *lsm_memtable_tombstones(const struct lsm_memtable *t);
 

@@ -275,6 +275,34 @@ int lsm_tombstones_union(const struct lsm_tombstones *const *set, size_t n,
 	return error;
 }
 
+/* Of one stretch: descending again. They nearly are, for later writes have later sequences. */
+static void settle_stretch(uint64_t *sequence, size_t n, uint64_t base)
+{
+	size_t i, k;
+
+	for (i = 0; i < n; i++) {
+		uint64_t s = sequence[i];
+
+		if (s & LSM_TOMBSTONE_LATER)
+			s = base + (s & ~LSM_TOMBSTONE_LATER);
+		for (k = i; k && sequence[k - 1] < s; k--)
+			sequence[k] = sequence[k - 1];
+		sequence[k] = s;
+	}
+}
+
+void lsm_tombstones_settle(struct lsm_tombstones *set, uint64_t base)
+{
+	size_t i;
+
+	for (i = 0; set && i < set->stretches; i++) {
+		const size_t first = set->stretch[i].first;
+
+		settle_stretch(set->sequence + first, set->stretch[i + 1].first - first,
+			       base);
+	}
+}
+
 void lsm_tombstones_free(struct lsm_tombstones *set)
 {
 	port_free(set);

@@ -29,6 +29,11 @@ int lsm_tombstones_union(const struct lsm_tombstones *const *set, size_t n,
 			 struct lsm_tombstones **out);
 void lsm_tombstones_free(struct lsm_tombstones *set);
 
+/* For tombstones whose sequence is not known yet when memory for them is taken: those that were
+ * made with LSM_TOMBSTONE_LATER + n get the sequence base + n. Before anybody else sees set. */
+#define LSM_TOMBSTONE_LATER ((uint64_t)1 << 63)
+void lsm_tombstones_settle(struct lsm_tombstones *set, uint64_t base);
+
 /* The largest sequence <= limit of a tombstone that covers key; 0: none does. An entry with
  * sequence s (<= limit) is hidden when s < it. */
 uint64_t lsm_tombstones_cover(const struct lsm_tombstones *set, struct kv_slice key,

@@ -279,6 +279,27 @@ static void test_union_is_the_set_of_all(void **state)
 	}
 }
 
+static void test_later_sequences_are_settled_in_order(void **state)
+{
+	const struct lsm_tombstone t[] = { range("a", "f", LSM_TOMBSTONE_LATER + 1),
+					   range("b", "c", LSM_TOMBSTONE_LATER),
+					   range("b", "g", 7), range("b", "d", 150) };
+	struct lsm_tombstones *set = make(t, 4);
+
+	(void)state;
+	lsm_tombstones_settle(set, 100);
+	lsm_tombstones_settle(NULL, 100);
+	assert_int_equal(cover(set, "a", 1000), 101);
+	assert_int_equal(cover(set, "b", 1000), 150);
+	assert_int_equal(cover(set, "b", 149), 101);
+	assert_int_equal(cover(set, "b", 100), 100);
+	assert_int_equal(cover(set, "b", 99), 7);
+	assert_int_equal(cover(set, "e", 1000), 101);
+	assert_int_equal(cover(set, "f", 1000), 7);
+	check_form(set);
+	lsm_tombstones_free(set);
+}
+
 static void test_no_memory_at_every_allocation(void **state)
 {
 	struct lsm_tombstone t[RANGES];
@@ -323,6 +344,7 @@ int main(void)
 		LEAK_CHECKED(test_range_without_end_reaches_to_the_end_of_all_keys),
 		LEAK_CHECKED(test_random_sets_answer_as_a_list),
 		LEAK_CHECKED(test_union_is_the_set_of_all),
+		LEAK_CHECKED(test_later_sequences_are_settled_in_order),
 		LEAK_CHECKED(test_no_memory_at_every_allocation),
 	};
 
