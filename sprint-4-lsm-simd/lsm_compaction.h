@@ -3,6 +3,7 @@
  * lsm_compaction.h - the work itself: a memtable into a table, tables into tables.
  *
  *   lsm_output.c      entries in order into tables of a size, large values into blob files
+ *                     (lsm_output.h)
  *   lsm_flush.c       a memtable into a run of level 0
  *   lsm_compaction.c  what a pick says, in one part or in several side by side
  *
@@ -42,13 +43,15 @@ struct lsm_work_stats {
 	uint64_t ns;
 };
 
-/* The memtable, to which nobody inserts any more, as a run of level 0: adds it to the edit,
- * files synced. Nothing to write: adds nothing. On error the files are gone. */
+/* The memtable, to which nobody inserts any more, as a run of level 0: an edit, which was
+ * empty, gets it; files are synced. Nothing to write: it stays empty. On error it is empty, and
+ * no file is left. stats grow. */
 int lsm_flush(const struct lsm_work *w, struct lsm_memtable *t, struct lsm_edit *edit,
 	      struct lsm_work_stats *stats, struct kv_msg *why);
 
 /* Carries out a pick of version v, to which the caller has a reference. As above; the edit also
- * removes or moves the pick's tables and sets the progress. */
+ * removes or moves the pick's tables and sets the progress. -ECANCELED or whatever pace() said
+ * when it was ended. */
 int lsm_compact(const struct lsm_work *w, struct lsm_version *v, const struct lsm_pick *p,
 		struct lsm_edit *edit, struct lsm_work_stats *stats, struct kv_msg *why);
 
