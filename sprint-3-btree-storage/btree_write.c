@@ -207,6 +207,7 @@ static int write_in_place(struct btree_store *s, struct write *w)
 	t->tip.position = w->item.position + w->bytes;
 	s->visible = t->tip;
 	s->stat_in_place++;
+	btree_keep_reclaim(s, false);
 	return 0;
 }
 

@@ -14,13 +14,13 @@ s3_dir   := $(O)/sprint-3-btree-storage/tests
 s3_tests := btree_search_tests btree_node_tests btree_node_split_tests btree_node_page_tests \
 	    btree_node_history_tests \
 	    btree_tests btree_options_tests btree_bulk_tests btree_checkpoint_tests btree_verify_tests \
-	    btree_live_tests btree_race_tests
+	    btree_budget_tests btree_live_tests btree_race_tests
 $(s3_dir)/btree_node_page_tests: $(s3_dir)/btree_node_reader.o
 $(s3_dir)/btree_node_history_tests: $(s3_dir)/btree_forest.o
 # Tests on the simulated disk and scheduler.
 s3_sim_tests := btree_pager_tests btree_super_tests btree_space_tests btree_pager_fault_tests \
 	    btree_format_tests btree_golden_tests btree_files_tests \
-	    btree_memory_tests btree_fault_tests btree_corruption_tests
+	    btree_memory_tests btree_fault_tests btree_corruption_tests btree_growth_tests
 s3_tests += $(s3_sim_tests)
 $(s3_sim_tests:%=$(s3_dir)/%): $(s2_sim)
 
