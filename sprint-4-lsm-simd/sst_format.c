@@ -231,6 +231,31 @@ int sst_properties_decode(struct sst_properties *p, const uint8_t *in, size_t by
 	return 0;
 }
 
+int sst_summary_copy(struct sst_summary *to, const struct sst_summary *from)
+{
+	int error;
+
+	*to = *from;
+	to->smallest = to->largest = (struct kv_buf){ 0 };
+	to->blob = NULL;
+	to->blobs = 0;
+	error = kv_buf_set(&to->smallest, from->smallest.data, from->smallest.len);
+	if (!error)
+		error = kv_buf_set(&to->largest, from->largest.data, from->largest.len);
+	if (!error && from->blobs) {
+		to->blob = port_alloc(from->blobs * sizeof(*to->blob));
+		error = to->blob ? 0 : -ENOMEM;
+	}
+	if (error) {
+		sst_summary_free(to);
+		return error;
+	}
+	to->blobs = from->blobs;
+	if (to->blobs)
+		memcpy(to->blob, from->blob, to->blobs * sizeof(*to->blob));
+	return 0;
+}
+
 void sst_summary_free(struct sst_summary *s)
 {
 	kv_buf_free(&s->smallest);
