@@ -3,7 +3,7 @@ s4_memory  := neon_lsm_ops.c lsm_tombstones.c lsm_cache.c lsm_arena.c lsm_skipli
 s4_table   := sst_format.c sst_lz4.c sst_block.c sst_tally.c sst_builder.c sst_table.c sst_read.c sst_cursor.c \
 	      sst_verify.c sst_dump.c
 s4_version := lsm_edit.c lsm_manifest.c lsm_state.c lsm_version.c lsm_run.c lsm_versions.c lsm_versions_open.c \
-	      lsm_blob_builder.c lsm_blob.c
+	      lsm_blob_builder.c lsm_blob.c lsm_picker.c lsm_pick.c
 s4_work    := lsm_merge.c lsm_keep.c lsm_output.c lsm_flush.c lsm_compaction.c
 s4_engine  :=
 s4_files   :=
@@ -17,9 +17,9 @@ s4_work_tests   := lsm_merge_tests lsm_keep_tests
 s4_tests := $(s4_memory_tests) $(s4_table_tests) $(s4_work_tests)
 
 # Tests on the simulated disk and scheduler.
-s4_table_sim_tests   :=
-s4_version_sim_tests :=
-s4_work_sim_tests    := lsm_compaction_tests
+s4_table_sim_tests   := sst_block_tests sst_tests
+s4_version_sim_tests := lsm_picker_tests
+s4_work_sim_tests    := lsm_compaction_tests lsm_work_fault_tests
 s4_engine_sim_tests  :=
 s4_sim_tests := $(s4_table_sim_tests) $(s4_version_sim_tests) $(s4_work_sim_tests) $(s4_engine_sim_tests)
 s4_tests += $(s4_sim_tests)

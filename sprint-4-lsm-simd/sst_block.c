@@ -187,6 +187,8 @@ static int scan(const struct sst_block *b, const uint8_t *p, struct kv_slice suf
 	for (; p < b->end; p = e->next) {
 		if (!decode(b, p, e) || (p == restart && e->shared))
 			return -EBADMSG;
+		if (!e->shared)
+			matched = 0; /* perhaps a restart point: it says nothing */
 		if (e->shared > matched)
 			continue;
 		if (e->shared < matched)
