@@ -9,6 +9,7 @@
  */
 #include "hash_index.h"
 #include "hash_pool.h"
+#include "hash_table_internal.h"
 
 enum {
 	DIRECTORY_BITS_MAX = HASH_PREFIX_BITS - HASH_SHARD_BITS,
@@ -44,6 +45,7 @@ struct hash_index {
 	/* constant */
 	struct hash_index_config config;
 	uint32_t capacity[KINDS]; /* of a leaf */
+	struct hash_home home[KINDS]; /* in a table of that capacity */
 	struct epoch *epoch;
 
 	/* Atomic; stored under its shard's lock, but not beside it: readers need it, and
@@ -146,6 +148,7 @@ static void plan_leaves(struct hash_index *ix)
 		ix->capacity[i] = (uint32_t)((uint64_t)c->capacity * share[i] / share[0]);
 		if (ix->capacity[i] < HASH_TABLE_MIN)
 			ix->capacity[i] = HASH_TABLE_MIN;
+		ix->home[i] = c->table->home(ix->capacity[i]);
 		size[i] = sizeof(struct hash_leaf) + c->table->bytes(ix->capacity[i]);
 	}
 	hash_pool_init(&ix->pool, size);
@@ -231,6 +234,18 @@ void hash_index_free(struct hash_index *ix)
 
 /* ---- readers ---- */
 
+/* The line where a search begins, and the next, in which a chunk goes on. Nothing of the leaf
+ * is read for it: its head may not be in the cache either, and the two come at once. */
+static void prefetch_home(const struct hash_index *ix, const struct hash_table *t,
+			  uint64_t hash)
+{
+	const struct hash_home *home = &ix->home[hash_index_shard(hash) % KINDS];
+	const uint8_t *line = hash_home_line(home, t, hash);
+
+	__builtin_prefetch(line);
+	__builtin_prefetch(line + 64);
+}
+
 bool hash_index_find(struct hash_index *ix, uint64_t hash, hash_match_fn *match,
 		     void *arg, uint64_t *address, struct hash_witness *witness)
 {
@@ -246,6 +261,7 @@ bool hash_index_find(struct hash_index *ix, uint64_t hash, hash_match_fn *match,
 		if (wait)
 			port_mutex_lock(&s->lock);
 		t = table_of(leaf_of(ix, hash));
+		prefetch_home(ix, t, hash);
 		version = port_load_acquire(&t->version);
 		found = ix->config.table->find(t, hash, match, arg, address, NULL);
 		/* What was found was there. Nothing found says nothing while a writer moves
@@ -268,10 +284,10 @@ bool hash_witness_holds(const struct hash_witness *w)
 
 void hash_index_prefetch(struct hash_index *ix, uint64_t hash)
 {
-	const uint8_t *line = ix->config.table->line(table_of(leaf_of(ix, hash)), hash);
+	const struct hash_table *t = table_of(leaf_of(ix, hash));
 
-	__builtin_prefetch(line);
-	__builtin_prefetch(line + 64);
+	__builtin_prefetch(t);
+	prefetch_home(ix, t, hash);
 }
 
 size_t hash_index_candidates(struct hash_index *ix, uint64_t hash, uint64_t *address,
@@ -306,8 +322,10 @@ static void leaf_changed(struct hash_leaf *leaf)
 bool hash_index_find_locked(struct hash_index *ix, uint64_t hash, hash_match_fn *match,
 			    void *arg, uint64_t *address)
 {
-	return ix->config.table->find(table_of(leaf_of(ix, hash)), hash, match, arg,
-				      address, NULL);
+	struct hash_table *t = table_of(leaf_of(ix, hash));
+
+	prefetch_home(ix, t, hash);
+	return ix->config.table->find(t, hash, match, arg, address, NULL);
 }
 
 static bool same_address(void *arg, uint64_t address)

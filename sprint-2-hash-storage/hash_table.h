@@ -58,6 +58,14 @@ struct hash_entry {
 	uint64_t address;
 };
 
+/* Where a search begins, known without a look at the table: so a caller asks for that memory
+ * while the table's own first line is still on its way. */
+struct hash_home {
+	uint32_t places; /* a hash begins at one of so many */
+	uint32_t first;  /* bytes from the table's begin to the first of them */
+	uint32_t each;   /* bytes from one to the next */
+};
+
 struct hash_table_ops {
 	const char *name; /* "chaining", "linear", "robin-hood", "cuckoo", "swiss" */
 
@@ -77,8 +85,9 @@ struct hash_table_ops {
 	 * prefetch records before they compare keys. */
 	size_t (*candidates)(const struct hash_table *t, uint64_t hash, uint64_t *address,
 			     size_t n);
-	/* The memory that find will touch first. */
-	const void *(*line)(const struct hash_table *t, uint64_t hash);
+	/* Of every table of this capacity, which is in range; see hash_home_line() in
+	 * hash_table_internal.h. */
+	struct hash_home (*home)(uint32_t capacity);
 
 	/* The key is not in it. -ENOSPC when it cannot be placed, nothing changed: the
 	 * caller splits. That is at capacity, or before it where too many hashes want the

@@ -126,9 +126,14 @@ static size_t chaining_candidates(const struct hash_table *t, uint64_t hash,
 	return got;
 }
 
-static const void *chaining_line(const struct hash_table *t, uint64_t hash)
+static struct hash_home chaining_home(uint32_t capacity)
 {
-	return chaining_bucket(chaining_const(t), hash);
+	return (struct hash_home){
+		.places = capacity,
+		.first = (uint32_t)(HASH_TABLE_STRUCT_BYTES(struct chaining) +
+				    capacity * sizeof(struct chaining_node)),
+		.each = sizeof(uint32_t),
+	};
 }
 
 static int chaining_insert(struct hash_table *t, uint64_t hash, uint64_t address)
@@ -218,7 +223,7 @@ const struct hash_table_ops hash_table_chaining = {
 	.init = chaining_init,
 	.find = chaining_find,
 	.candidates = chaining_candidates,
-	.line = chaining_line,
+	.home = chaining_home,
 	.insert = chaining_insert,
 	.replace = chaining_replace,
 	.remove = chaining_remove,

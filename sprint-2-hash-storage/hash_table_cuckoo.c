@@ -137,11 +137,13 @@ static size_t cuckoo_candidates(const struct hash_table *t, uint64_t hash,
 	return got;
 }
 
-static const void *cuckoo_line(const struct hash_table *t, uint64_t hash)
+static struct hash_home cuckoo_home(uint32_t capacity)
 {
-	const struct cuckoo *c = cuckoo_const(t);
-
-	return &c->bucket[hash_place(hash, c->buckets)];
+	return (struct hash_home){
+		.places = cuckoo_buckets(capacity),
+		.first = HASH_TABLE_STRUCT_BYTES(struct cuckoo),
+		.each = sizeof(struct cuckoo_bucket),
+	};
 }
 
 /* ---- the writer's ---- */
@@ -300,7 +302,7 @@ const struct hash_table_ops hash_table_cuckoo = {
 	.init = cuckoo_init,
 	.find = cuckoo_find,
 	.candidates = cuckoo_candidates,
-	.line = cuckoo_line,
+	.home = cuckoo_home,
 	.insert = cuckoo_insert,
 	.replace = cuckoo_replace,
 	.remove = cuckoo_remove,

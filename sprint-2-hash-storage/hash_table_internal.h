@@ -92,6 +92,14 @@ static inline uint64_t hash_from_parts(uint16_t upper, uint32_t tag, uint32_t pl
 	       (uint64_t)tag << HASH_PLACE_BITS | low;
 }
 
+/* The memory that a search for the hash touches first. Nothing of the table is read. */
+static inline const void *hash_home_line(const struct hash_home *home,
+					 const struct hash_table *t, uint64_t hash)
+{
+	return (const uint8_t *)t + home->first +
+	       (size_t)hash_place(hash, home->places) * home->each;
+}
+
 /* ---- a table's memory: its arrays behind its struct ---- */
 
 static inline bool hash_capacity_is_valid(uint32_t capacity)

@@ -116,11 +116,13 @@ static size_t linear_candidates(const struct hash_table *t, uint64_t hash,
 	return got;
 }
 
-static const void *linear_line(const struct hash_table *t, uint64_t hash)
+static struct hash_home linear_home(uint32_t capacity)
 {
-	const struct linear *l = linear_const(t);
-
-	return &l->entry[hash_place(hash, l->slots)];
+	return (struct hash_home){
+		.places = linear_slots(capacity),
+		.first = HASH_TABLE_STRUCT_BYTES(struct linear),
+		.each = sizeof(uint64_t),
+	};
 }
 
 static int linear_insert(struct hash_table *t, uint64_t hash, uint64_t address)
@@ -223,7 +225,7 @@ const struct hash_table_ops hash_table_linear = {
 	.init = linear_init,
 	.find = linear_find,
 	.candidates = linear_candidates,
-	.line = linear_line,
+	.home = linear_home,
 	.insert = linear_insert,
 	.replace = linear_replace,
 	.remove = linear_remove,

@@ -149,11 +149,13 @@ static size_t robin_candidates(const struct hash_table *t, uint64_t hash,
 	return got;
 }
 
-static const void *robin_line(const struct hash_table *t, uint64_t hash)
+static struct hash_home robin_home(uint32_t capacity)
 {
-	const struct robin *r = robin_const(t);
-
-	return &r->entry[hash_place(hash, r->slots)];
+	return (struct hash_home){
+		.places = robin_slots(capacity),
+		.first = HASH_TABLE_STRUCT_BYTES(struct robin),
+		.each = sizeof(uint64_t),
+	};
 }
 
 /* Moves the run that begins at slot one farther, so that slot may be overwritten. The last
@@ -270,7 +272,7 @@ const struct hash_table_ops hash_table_robin_hood = {
 	.init = robin_init,
 	.find = robin_find,
 	.candidates = robin_candidates,
-	.line = robin_line,
+	.home = robin_home,
 	.insert = robin_insert,
 	.replace = robin_replace,
 	.remove = robin_remove,

@@ -173,11 +173,13 @@ static void swiss_init(struct hash_table *t, uint32_t capacity)
 
 /* ---- readers ---- */
 
-static const void *swiss_line(const struct hash_table *t, uint64_t hash)
+static struct hash_home swiss_home(uint32_t capacity)
 {
-	const struct swiss *s = swiss_const(t);
-
-	return &s->chunk[hash_place(hash, s->chunks)];
+	return (struct hash_home){
+		.places = swiss_chunks(capacity),
+		.first = sizeof(struct swiss),
+		.each = sizeof(struct swiss_chunk),
+	};
 }
 
 static bool swiss_find(const struct hash_table *t, uint64_t hash, hash_match_fn *match,
@@ -367,7 +369,7 @@ const struct hash_table_ops hash_table_swiss = {
 	.init = swiss_init,
 	.find = swiss_find,
 	.candidates = swiss_candidates,
-	.line = swiss_line,
+	.home = swiss_home,
 	.insert = swiss_insert,
 	.replace = swiss_replace,
 	.remove = swiss_remove,

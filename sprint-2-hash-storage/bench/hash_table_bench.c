@@ -12,7 +12,7 @@
  * much memory: what no table can beat.
  */
 #include "../../sprint-1-core-memory/port.h"
-#include "../hash_table.h"
+#include "../hash_table_internal.h"
 
 #include <getopt.h>
 #include <time.h>
@@ -146,6 +146,7 @@ static void round_misses(struct bench *b)
 
 static void round_batches(struct bench *b)
 {
+	const struct hash_home home = b->ops->home(b->table[0]->capacity);
 	uint64_t hash[BATCH], number[BATCH], got[BATCH];
 	uint32_t n, k;
 
@@ -153,7 +154,8 @@ static void round_batches(struct bench *b)
 		for (k = 0; k < BATCH; k++) {
 			number[k] = random_below(b, b->entries);
 			hash[k] = hash_of(b, number[k]);
-			__builtin_prefetch(b->ops->line(table_of(b, hash[k]), hash[k]));
+			__builtin_prefetch(
+				hash_home_line(&home, table_of(b, hash[k]), hash[k]));
 		}
 		for (k = 0; k < BATCH; k++) {
 			const struct hash_table *t = table_of(b, hash[k]);

@@ -5,6 +5,7 @@
  * The model is a list of the entries that should be in the table; an address is used once
  * only, and tells by itself which number it had.
  */
+#include "../hash_table_internal.h"
 #include "hash_table_each.h"
 
 static uint64_t address_of(uint32_t id)
@@ -226,17 +227,25 @@ static void test_memory_is_all_of_it_and_bounded(void **state)
 	}
 }
 
-static void test_line_is_in_the_tables_memory(void **state)
+/* In an empty table the first entry lies where its search begins. */
+static void test_search_begins_where_home_says(void **state)
 {
 	const struct hash_table_ops *ops = *state;
 	struct hash_table *t = create(ops, 64);
+	struct hash_home home = ops->home(64);
+	uint8_t before[128];
 	int i;
 
+	assert_in_range(home.each, 1, sizeof(before));
 	for (i = 0; i < 1000; i++) {
 		uint64_t hash = i ? core_random() : UINT64_MAX;
-		const char *line = ops->line(t, hash);
+		const char *line = hash_home_line(&home, t, hash);
 
-		assert_true(line > (char *)t && line < (char *)t + t->bytes);
+		assert_true(line > (char *)t && line + home.each <= (char *)t + t->bytes);
+		memcpy(before, line, home.each);
+		assert_int_equal(ops->insert(t, hash, 5), 0);
+		assert_memory_not_equal(before, line, home.each);
+		assert_true(ops->remove(t, hash, 5));
 	}
 	hash_table_free(t);
 }
@@ -578,7 +587,7 @@ int main(void)
 		EACH(test_create_refuses_capacity_out_of_range),
 		EACH(test_create_without_memory_fails),
 		EACH(test_memory_is_all_of_it_and_bounded),
-		EACH(test_line_is_in_the_tables_memory),
+		EACH(test_search_begins_where_home_says),
 		EACH(test_empty_table_finds_nothing),
 		EACH(test_extreme_hashes_and_addresses_are_kept),
 		EACH(test_match_decides_between_equal_hashes),
