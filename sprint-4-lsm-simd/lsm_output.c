@@ -70,7 +70,12 @@ static int open_table(struct output *o, struct kv_msg *why)
 	error = lsm_file_name(path, w->dir, config.file, LSM_FILE_TABLE);
 	if (error)
 		return kv_fail(why, error, "%s: the path is too long", w->dir);
-	return sst_builder_new(&config, &o->table, why);
+	error = sst_builder_new(&config, &o->table, why);
+	if (error) { /* it may have been made, and then not opened */
+		o->table = NULL;
+		remove_file(w, config.file, LSM_FILE_TABLE);
+	}
+	return error;
 }
 
 static int open_blob(struct output *o, struct kv_msg *why)
@@ -90,7 +95,12 @@ static int open_blob(struct output *o, struct kv_msg *why)
 	error = lsm_file_name(path, w->dir, config.file, LSM_FILE_BLOB);
 	if (error)
 		return kv_fail(why, error, "%s: the path is too long", w->dir);
-	return lsm_blob_builder_new(&config, &o->blob, why);
+	error = lsm_blob_builder_new(&config, &o->blob, why);
+	if (error) {
+		o->blob = NULL;
+		remove_file(w, config.file, LSM_FILE_BLOB);
+	}
+	return error;
 }
 
 static int finish_blob(struct output *o, struct kv_msg *why)
