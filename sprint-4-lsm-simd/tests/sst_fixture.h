@@ -159,7 +159,7 @@ static inline void model_cook(struct model *m, const struct recipe *r)
 			if (lsm_kind(stamp) == LSM_BLOB) {
 				const struct lsm_blob_ref ref = {
 					.file = 5 + core_random_below(3),
-					.offset = core_random_below(1 << 20),
+					.offset = 4096 + core_random_below(1 << 20),
 					.value_bytes =
 						(uint32_t)core_random_below(1 << 20),
 				};
@@ -430,6 +430,8 @@ static inline void assert_bytes(const uint8_t *came, size_t n, const char *want)
 	assert_true(n <= 1024);
 	for (i = 0; i < n; i++)
 		(void)snprintf(hex + 2 * i, 3, "%02x", came[i]);
+	if (strcmp(hex, want))
+		(void)printf("%s\n", hex);
 	assert_string_equal(hex, want);
 }
 
