@@ -5,7 +5,8 @@ s4_table   := sst_format.c sst_lz4.c sst_block.c sst_tally.c sst_builder.c sst_t
 s4_version := lsm_edit.c lsm_manifest.c lsm_state.c lsm_version.c lsm_run.c lsm_versions.c lsm_versions_open.c \
 	      lsm_blob_builder.c lsm_blob.c lsm_picker.c lsm_pick.c
 s4_work    := lsm_merge.c lsm_keep.c lsm_output.c lsm_flush.c lsm_compaction.c
-s4_engine  :=
+s4_engine  := lsm_storage_engine.c lsm_write.c lsm_view.c lsm_read.c lsm_scan.c lsm_snapshot.c lsm_background.c \
+	      lsm_recover.c lsm_identity.c lsm_backup.c lsm_check.c lsm_stats.c
 s4_files   :=
 s4_src     := $(s4_memory) $(s4_table) $(s4_version) $(s4_work) $(s4_engine) $(s4_files)
 s4_dir     := $(O)/sprint-4-lsm-simd/tests
@@ -14,15 +15,16 @@ s4_dir     := $(O)/sprint-4-lsm-simd/tests
 s4_memory_tests := neon_lsm_tests lsm_tombstones_tests lsm_cache_tests lsm_skiplist_tests lsm_memtable_tests lsm_records_tests
 s4_table_tests  :=
 s4_work_tests   := lsm_merge_tests lsm_keep_tests
-s4_tests := $(s4_memory_tests) $(s4_table_tests) $(s4_work_tests)
+s4_engine_tests := lsm_tests
+s4_tests := $(s4_engine_tests) $(s4_memory_tests) $(s4_table_tests) $(s4_work_tests)
 
 # Tests on the simulated disk and scheduler.
-s4_table_sim_tests   := sst_block_tests sst_tests
+s4_table_sim_tests   := sst_block_tests sst_tests sst_fault_tests sst_corruption_tests
 s4_version_sim_tests := lsm_picker_tests
-s4_work_sim_tests    := lsm_compaction_tests lsm_work_fault_tests
+s4_work_sim_tests    := lsm_compaction_tests lsm_work_fault_tests lsm_settle_tests
 s4_engine_sim_tests  :=
 s4_sim_tests := $(s4_table_sim_tests) $(s4_version_sim_tests) $(s4_work_sim_tests) $(s4_engine_sim_tests)
 s4_tests += $(s4_sim_tests)
 $(s4_sim_tests:%=$(s4_dir)/%): $(s2_sim)
 
-s4_bench :=
+s4_bench := lsm_merge_bench sst_bench
