@@ -52,6 +52,9 @@ static int skip_gap(struct audit *a)
 		return no_memory(a);
 	error = file_read_exact(a->t->file, sst_path(a->t), a->at, a->gap.data, n,
 				a->why);
+	if (error == -EBADMSG) /* once more, as all that is read */
+		error = file_read_exact(a->t->file, sst_path(a->t), a->at, a->gap.data, n,
+					a->why);
 	for (i = 0; !error && i < n; i++)
 		if (((uint8_t *)a->gap.data)[i])
 			error = bad(a, a->at + i, "a byte between blocks", 0,
