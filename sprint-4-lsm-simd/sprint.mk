@@ -28,3 +28,14 @@ s4_tests += $(s4_sim_tests)
 $(s4_sim_tests:%=$(s4_dir)/%): $(s2_sim)
 
 s4_bench := lsm_merge_bench sst_bench
+
+# Blocks and tables as fuzz targets: see s2_fuzz.
+s4_table_fuzz := sst_block_fuzz sst_fuzz
+s4_table_fuzz_obj := $(s2_sim) $(O)/sprint-2-hash-storage/tests/fuzz.o
+s4_table_fuzz_link := $(s4_table_fuzz_obj) $(O)/sprint-1-core-memory/port_fault.o $(O)/libs4.a $(O)/libs2.a $(O)/libs1.a
+s4_tests += $(s4_table_fuzz:%=%_tests)
+$(s4_table_fuzz:%=$(s4_dir)/%_tests): %_tests: %.o $(s4_table_fuzz_obj)
+$(s4_table_fuzz:%=$(s4_dir)/%): %: %.o $(s4_table_fuzz_link)
+	$(Q)$(CC) $(CFLAGS) -fsanitize=fuzzer -o $@ $^ $(EXTRA_LDFLAGS) $(own_libs)
+$(s4_table_fuzz:%=$(s4_dir)/%_corpus): %_corpus: %.o $(O)/sprint-2-hash-storage/tests/fuzz_corpus.o $(s4_table_fuzz_link)
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(EXTRA_LDFLAGS) $(own_libs)
