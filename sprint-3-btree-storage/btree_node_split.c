@@ -187,7 +187,9 @@ static bool cut_fits(const struct run *r, const struct cut *c, size_t total)
 				      .suffix = upper };
 	const struct entry e = run_entry(r, c->at);
 	const unsigned int half = (r->count + 1) / 2, right = r->count - c->at;
-	const unsigned int most = r->shape->max_keys > half ? r->shape->max_keys : half;
+	/* Nodes of a time when more keys were allowed are parted wherever it can be. */
+	const unsigned int most =
+		r->shape->max_keys > half ? r->shape->max_keys : r->count;
 	size_t below = key_common(&low, &e.key), above = 0;
 
 	if (r->extra && r->extra_at == c->at && r->a->page.level)

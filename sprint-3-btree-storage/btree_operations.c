@@ -205,7 +205,7 @@ static bool put_in_path(struct btree_tree *t, struct btree_change *c)
 	struct kv_slice key = c->op->key, value, was;
 	unsigned int flags, old_flags = 0;
 	struct btree_node *leaf;
-	bool done;
+	bool done, parted = false;
 
 	btree_path_copy(t, path, 0);
 	leaf = btree_path_node(t, path, 0);
@@ -225,10 +225,14 @@ static bool put_in_path(struct btree_tree *t, struct btree_change *c)
 		if (c->found)
 			done = btree_node_set_value(leaf, t->shape, c->index, value,
 						    flags);
-		else if ((done = btree_node_fits(leaf, t->shape, key, value.len)))
+		else if ((done = parted ||
+				 btree_node_fits(leaf, t->shape, key, value.len)))
 			btree_node_insert(leaf, t->shape, c->index, key, value, flags);
 		btree_page_unlock(t->pager, path->page[0], done);
+		/* Once, for which pages are reserved: there is room then, and more keys
+		 * than max_keys only where there were far more. */
 		if (!done) {
+			parted = true;
 			split(t, path, 0, key, value.len);
 			c->index = btree_node_lower_bound(btree_path_node(t, path, 0),
 							  t->shape, key, &c->found);

@@ -154,7 +154,7 @@ static void test_histories_under_random_options(void **state)
 
 	(void)state;
 	print_message("seed %llu\n", (unsigned long long)seed);
-	for (i = 0; i < test_draws(60) + 1 || (uint64_t)time(NULL) < end; i++)
+	for (i = 0; i < test_draws(40) + 1 || (uint64_t)time(NULL) < end; i++)
 		run_histories(seed + i);
 	print_message("%llu histories\n", (unsigned long long)i);
 }
@@ -232,6 +232,8 @@ static void write_both(struct life *l)
 		l->refused++;
 		return;
 	}
+	if (error)
+		print_error("error %d\n", error);
 	if (error || kv_write(l->kv[ORACLE], op, n, KV_NONE))
 		differ(l, "a write failed");
 	l->written++;
@@ -414,7 +416,7 @@ static void test_stores_opened_with_other_options_each_time(void **state)
 	print_message("seed %llu\n", (unsigned long long)seed);
 	for (; lives < 6 || (uint64_t)time(NULL) < end || operations < least; lives++)
 		live(seed + lives,
-		     torture_seconds() ? 20000 : (unsigned int)test_draws(4000));
+		     torture_seconds() ? 20000 : (unsigned int)test_draws(2000));
 	print_message("%llu stores, %llu openings; %llu operations in all, %llu of them "
 		      "refused for want of memory\n",
 		      (unsigned long long)lives, (unsigned long long)(lives * ROUNDS),

@@ -75,6 +75,45 @@ static void test_inner_split_leads_right_before_the_entry_is_there(void **state)
 	}
 }
 
+/* A store is opened with a smaller max_keys than it was made with: nodes have far more, a cut may
+ * be anywhere then, and what comes last is the new entry's place in the middle. */
+static void test_inner_split_of_more_keys_than_there_may_be(void **state)
+{
+	unsigned int count, i, k;
+	char key[8];
+
+	(void)state;
+	for (count = 6; count < 60; count++)
+		for (i = 1; i <= count; i++) {
+			struct fixture f = fixture_new(4096, UNBOUNDED);
+
+			btree_node_init(f.node, &f.shape, 1, kv_str("000"), without_end);
+			for (k = 0; k < count; k++) {
+				(void)snprintf(key, sizeof(key), "%03u", 2 * k % 1000);
+				put_child(&f, f.node, key, k + 1);
+			}
+			f.shape.max_keys = 4;
+			(void)snprintf(key, sizeof(key), "%03u", (2 * i - 1) % 1000);
+			btree_node_split_point(f.node, &f.shape, i, kv_str(key), 8, false,
+					       &f.split);
+			btree_node_split(f.node, f.right, &f.shape, &f.split, f.scratch);
+			assert_true(kv_compare(kv_slice(f.split.key, f.split.key_bytes),
+					       kv_str(key)));
+			f.shape.max_keys = UNBOUNDED;
+			assert_true(f.node->count + 2u >= f.right->count &&
+				    f.right->count + 2u >= f.node->count);
+			put_child(&f,
+				  kv_compare(kv_str(key),
+					     btree_node_lower(f.right, &f.shape)) < 0
+					  ? f.node
+					  : f.right,
+				  key, count + 1);
+			check(&f, f.node);
+			check(&f, f.right);
+			fixture_free(&f);
+		}
+}
+
 /* ---- splitting leaves ---- */
 
 static void test_separator_is_the_shortest(void **state)
@@ -345,6 +384,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_inner_split_and_merge),
 		cmocka_unit_test(test_inner_split_leads_right_before_the_entry_is_there),
+		cmocka_unit_test(test_inner_split_of_more_keys_than_there_may_be),
 		cmocka_unit_test(test_separator_is_the_shortest),
 		cmocka_unit_test(test_split_in_the_middle_of_max_keys),
 		cmocka_unit_test(test_split_for_a_longer_value),
