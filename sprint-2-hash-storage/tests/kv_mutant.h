@@ -51,11 +51,11 @@ static bool caught_by(struct trial *t, size_t i, uint64_t seed, unsigned int eve
 /* Coarsely first: most mistakes show soon; those in making a store only near its begin. */
 static bool caught(struct trial *t, bool at_creation)
 {
-	static const unsigned int every[] = { 11, 3, 1 };
+	static const unsigned int every[] = { 37, 11, 3, 1 };
 	uint64_t seed;
 	size_t i, k;
 
-	for (k = at_creation ? 2 : 0; k < sizeof(every) / sizeof(every[0]); k++)
+	for (k = at_creation ? 3 : 0; k < sizeof(every) / sizeof(every[0]); k++)
 		for (seed = 1; seed <= SEEDS; seed++)
 			for (i = 0; i < HISTORIES; i++)
 				if (caught_by(t, i, seed, every[k]))
@@ -66,17 +66,20 @@ static bool caught(struct trial *t, bool at_creation)
 /* The same with calls that fail, each step-th in turn, in both homes of the log. */
 static bool caught_with_fault(struct trial *t, unsigned int fail, uint64_t step)
 {
+	static const unsigned int every[] = { 41, 7 };
 	uint64_t nth;
+	size_t k;
 
-	for (nth = 1; nth <= SYNCS; nth += step) {
-		t->fault = (struct env_sim_fault){
-			.calls = fail,
-			.nth = nth,
-			.effect = nth % 2 ? SIM_FAIL : SIM_DROP,
-		};
-		if (caught_by(t, nth % 2, 1, 7))
-			return true;
-	}
+	for (k = 0; k < sizeof(every) / sizeof(every[0]); k++)
+		for (nth = 1; nth <= SYNCS; nth += step) {
+			t->fault = (struct env_sim_fault){
+				.calls = fail,
+				.nth = nth,
+				.effect = nth % 2 ? SIM_FAIL : SIM_DROP,
+			};
+			if (caught_by(t, nth % 2, 1, every[k]))
+				return true;
+		}
 	return false;
 }
 
@@ -164,7 +167,7 @@ static void test_pass_without_mistakes(void **state)
 
 	(void)state;
 	for (i = 0; i < HISTORIES; i += stride())
-		if (caught_by(&t, i, 1, 11))
+		if (caught_by(&t, i, 1, 37))
 			fail_msg("%s", t.r.failed);
 	t.liar = NULL;
 	if (stride() == 1 && caught_with_fault(&t, 1u << SIM_SYNC, fault_step()))

@@ -7,8 +7,8 @@
  * closed, opened again and asked again: compaction and a new checkpoint must not make a loss
  * out of what was an error.
  *
- * In the quick form each byte of superblocks and page headers is flipped, and one in so many
- * of the rest; with KV_TORTURE each byte, as long as it says.
+ * In the quick form one byte in six of superblocks and page headers is flipped, and one in
+ * more of the rest; with KV_TORTURE all of the former, then each byte, as long as it says.
  */
 #include "../../sprint-1-core-memory/tests/test_scale.h"
 #include "../../sprint-2-hash-storage/tests/hash_store_fixture.h"
@@ -16,7 +16,7 @@
 
 #include <time.h>
 
-enum { KEYS = 60, PAGE = 4096, PAGE_HEADER = 40, FILES = 16, NAME = 32 };
+enum { KEYS = 60, PAGE = 4096, PAGE_HEADER = 40, FILES = 16, NAME = 32, ONE_IN = 6 };
 
 #define GONE  0x80000000u
 #define SMALL "segment_bytes=64k,checkpoint_bytes=64k,huge=off"
@@ -340,7 +340,7 @@ static void flip_bytes(struct store *st, uint64_t stride, uint64_t seed, time_t 
 			assert_int_equal(file_read(file, from, unit, PAGE, &got), 0);
 			for (at = 0; at < got && (!end || time(NULL) < end); at += step) {
 				step = step_at(unit, got, pages, at, stride) *
-				       test_scale();
+				       test_one_in(ONE_IN);
 				flip_one(st, f.name[i],
 					 from + at +
 						 (step > 1 ? fixture_random(&seed) %
@@ -372,7 +372,7 @@ static void zero_sectors(struct store *st)
 	list_files(st->disk, &f);
 	for (i = 0; i < f.n; i++)
 		for (offset = 0; !may_lack_end(st, f.name[i]) && offset < f.size[i];
-		     offset += sizeof(zero) * (1 + 4 * test_scale())) {
+		     offset += sizeof(zero) * (1 + 4 * test_one_in(ONE_IN))) {
 			struct env_sim *disk = env_sim_copy(st->disk, false);
 			struct file *file = open_file(disk, f.name[i]);
 			uint64_t left = f.size[i] - offset;
@@ -399,7 +399,7 @@ static void misdirect_pages(struct store *st)
 	size_t got;
 
 	assert_int_equal(file->ops->size(file, &size), 0);
-	for (from = 0; from + 2 * PAGE <= size; from += PAGE * test_scale()) {
+	for (from = 0; from + 2 * PAGE <= size; from += PAGE * test_one_in(ONE_IN)) {
 		struct env_sim *disk = env_sim_copy(st->disk, false);
 		struct file *copy = open_file(disk, "TREE");
 		char damage[64];
@@ -441,7 +441,7 @@ static void cut_files(struct store *st)
 
 		if (may_lack_end(st, f.name[i]))
 			continue;
-		for (size = 0; size < f.size[i]; size += step * test_scale())
+		for (size = 0; size < f.size[i]; size += step * test_one_in(ONE_IN))
 			cut_one(st, f.name[i], size);
 		cut_one(st, f.name[i], f.size[i] - 1);
 	}

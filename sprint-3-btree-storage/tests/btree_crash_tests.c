@@ -139,8 +139,7 @@ static void run_variants(uint64_t seed, bool more, struct seen *seen)
 		struct kv_crash_config c = variants[i];
 
 		c.seed = seed;
-		if (more)
-			c.every = 1;
+		c.every = more ? 1 : 3 * (c.every ? c.every : 1);
 		c.samples = more ? 4 : 1;
 		c.exhaustive = more ? 64 : 4;
 		c.thorough = more ? 1 : 4;
@@ -170,7 +169,7 @@ static void test_survive_every_crash(void **state)
 		return;
 	assert_true(seen.checkpoints && seen.evictions && seen.splits && seen.merges &&
 		    seen.copies && seen.recycled);
-	assert_true(slower() > 1 || seen.states >= 10000);
+	assert_true(slower() > 1 || seen.states >= 4000);
 }
 
 /* ---- with failing calls ---- */
@@ -248,7 +247,7 @@ static void test_survive_crashes_after_a_failed_call(void **state)
 	struct seen seen = { 0 };
 
 	(void)state;
-	run_faults(kv_history_seed(1), 25, &seen);
+	run_faults(kv_history_seed(1), 61, &seen);
 }
 
 /* ---- bulk loading ---- */

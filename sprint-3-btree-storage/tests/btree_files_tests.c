@@ -461,7 +461,7 @@ static void flip_bytes(struct story *st, const char *what, uint64_t seed, struct
 	list(st->disk, &f);
 	for (i = 0; i < f.n; i++) {
 		bool tree = !strcmp(f.name[i], "TREE");
-		uint64_t step = (tree ? 67 : 29) * test_scale();
+		uint64_t step = (tree ? 67 : 29) * test_one_in(2);
 
 		read_file(st->disk, f.name[i], &bytes);
 		for (offset = 0; offset < bytes.len; offset += step) {
@@ -622,7 +622,7 @@ static void test_files_cut_anywhere(void **state)
 	list(st.disk, &f);
 	for (i = 0; i < f.n; i++) {
 		uint64_t step =
-			(strcmp(f.name[i], "TREE") ? 211 : 3 * PAGE - 5) * test_scale();
+			(strcmp(f.name[i], "TREE") ? 211 : 3 * PAGE - 5) * test_one_in(2);
 		uint64_t size, end;
 		struct file *file = open_file(st.disk, f.name[i]);
 
@@ -776,7 +776,7 @@ static void test_crash_is_no_fault(void **state)
 				     .check = check_crashed };
 
 	(void)state;
-	e.every = (unsigned int)(3 * test_scale());
+	e.every = (unsigned int)(3 * test_one_in(2));
 	memset(&st, 0, sizeof(st));
 	st.disk = env_sim_new(&(struct env_sim_config){ .seed = 8 });
 	first_session(&st);

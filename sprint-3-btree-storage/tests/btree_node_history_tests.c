@@ -121,7 +121,7 @@ static void histories(unsigned int level)
 {
 	const char *torture = getenv("KV_TORTURE");
 	const time_t end = time(NULL) + (torture ? strtol(torture, NULL, 10) / 2 : 0);
-	const uint64_t draws = test_draws(150);
+	const uint64_t draws = test_draws(90);
 
 	print_message("seed 0x%x\n", CORE_SEED);
 	core_random_start();

@@ -91,7 +91,7 @@ static void read_both_ways(const struct btree_node *n, const struct btree_shape 
 
 static void test_random_bytes(void **state)
 {
-	unsigned int round, rounds = (unsigned int)test_draws(4000) + 50;
+	unsigned int round, rounds = (unsigned int)test_draws(1500) + 50;
 	uint32_t page;
 
 	(void)state;
@@ -127,7 +127,7 @@ static void test_fields_at_their_edges(void **state)
 	const struct btree_shape shape = { .page_bytes = 4096, .max_keys = 100 };
 	struct guard g = guard_new(4096);
 	struct btree_node *n = guard_end(&g);
-	unsigned int round, rounds = (unsigned int)test_draws(40000) + 500;
+	unsigned int round, rounds = (unsigned int)test_draws(15000) + 500;
 
 	(void)state;
 	for (round = 0; round < rounds; round++) {
@@ -151,7 +151,7 @@ static void flip_each_byte(struct btree_node *n, const struct btree_shape *shape
 {
 	static const uint8_t flips[] = { 0x01, 0x80, 0xff };
 	uint8_t *p = (uint8_t *)n;
-	size_t at, step = test_scale() > 1 ? 5 : 1;
+	size_t at, step = test_scale() > 1 ? 5 : test_one_in(3);
 	unsigned int i;
 
 	for (at = 0; at < shape->page_bytes; at += step) {
@@ -188,7 +188,7 @@ static void test_torn_pages(void **state)
 	const struct btree_shape shape = { .page_bytes = 4096, .max_keys = 100 };
 	struct guard a = guard_new(4096), b = guard_new(4096);
 	uint64_t *p = guard_end(&a), *q = guard_end(&b);
-	unsigned int round, rounds = (unsigned int)test_draws(3000) + 50, i;
+	unsigned int round, rounds = (unsigned int)test_draws(1500) + 50, i;
 
 	(void)state;
 	for (round = 0; round < rounds; round++) {
@@ -262,8 +262,7 @@ static void test_check_says_what_is_wrong(void **state)
 		{ "entry 3: its record", 0, SLOT + 3004, 0xffff },
 		{ "entry 3: its value is of no known kind", 0, SLOT + 3006, 2 },
 		{ "entry 3: its value is of no known kind", 0, SLOT + 3006, 1 },
-		{ "entry 3: it is not a child", 1, SLOT + 3006, 1 },
-		{ "entry 3: it is not a child", 1, SLOT + 3004, 7 },
+		{ "more than there is room for", 0, FIELD(unbounded), 1 << 8 },
 		{ "entry 5: its head", 0, HEAD + 5, 0 },
 		{ "entry 5: its head", 0, KEY + 5, 0 },
 		{ "live and dead bytes", 0, FIELD(dead), 1 },

@@ -211,7 +211,7 @@ static void explore_crashes(struct history *h, size_t every, bool no_allocate)
 	struct env_sim_explore e = { .samples = 3,
 				     .exhaustive = 16,
 				     .journal = true,
-				     .every = test_scale() > 1 ? 4 * every : every,
+				     .every = (test_scale() > 1 ? 4 : 2) * every,
 				     .check = check_crash,
 				     .arg = h };
 	struct toy *t = calloc(1, sizeof(*t));
@@ -356,7 +356,7 @@ static void test_each_call_fails_once_and_for_good(void **state)
 						   .for_good = good };
 
 			for (f.nth = 1; survive(h, &f); n++)
-				f.nth += 1 + f.nth / 8 * test_scale();
+				f.nth += 1 + f.nth / 8 * test_one_in(2);
 		}
 	print_message("# %u faults\n", n);
 	assert_true(n > 50);
@@ -651,7 +651,7 @@ static void test_every_byte_flipped_is_right_or_noticed(void **state)
 	struct history *h = history_new(1, 2, 3, 2);
 	struct env_sim *sim = env_sim_new(&(struct env_sim_config){ .no_journal = true });
 	struct toy *t = calloc(1, sizeof(*t));
-	uint64_t at, end, right = 0, noticed = 0, step = test_scale();
+	uint64_t at, end, right = 0, noticed = 0, step = test_one_in(3);
 	uint64_t used[32], pages = 0, i;
 
 	(void)state;

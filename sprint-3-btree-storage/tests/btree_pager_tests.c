@@ -207,7 +207,7 @@ static void test_ten_times_as_much_data_as_memory(void **state)
 	struct btree_pager_config c = toy_config(env_sim_env(sim));
 
 	(void)state;
-	run_small_memory(&c, (unsigned int)test_draws(20000));
+	run_small_memory(&c, (unsigned int)test_draws(10000));
 	env_sim_free(sim);
 }
 
@@ -534,8 +534,8 @@ static void test_readers_beside_a_writer_and_checkpoints(void **state)
 	assert_non_null(mkdtemp(path));
 	(void)snprintf(file, sizeof(file), "%s/pages", path);
 	c.path = file;
-	crowd->puts = (unsigned int)test_draws(30000);
-	crowd->gets = (unsigned int)test_draws(60000);
+	crowd->puts = (unsigned int)test_draws(15000);
+	crowd->gets = (unsigned int)test_draws(30000);
 	run_crowd(&c, crowd);
 	assert_int_equal(unlink(file), 0);
 	assert_int_equal(rmdir(path), 0);
