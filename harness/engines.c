@@ -9,6 +9,7 @@
 #include "../sprint-2-hash-storage/env.h"
 #include "../sprint-2-hash-storage/hash_engine.h"
 #include "../sprint-3-btree-storage/btree_engine.h"
+#include "../sprint-4-lsm-simd/lsm_engine.h"
 
 static const char *own_version(void)
 {
@@ -57,11 +58,23 @@ const struct engine_info engine_btree = {
 		"file.",
 };
 
+const struct engine_info engine_lsm = {
+	.name = "lsm",
+	.kind = ENGINE_OURS,
+	.ops = &lsm_engine,
+	.version = own_version,
+	.tuning =
+		"Defaults: memtables of a 16th of the budget, four at most, log segments of 8 MiB in "
+		"memory maps, lazy leveling with a ratio of 8, tables of 16 MiB with blocks of 4 KiB, "
+		"Bloom filters of 10 bits a key, no compression, values above 512 bytes in blob files, "
+		"two fifths of the cache for records and the rest for blocks, one thread that compacts.",
+};
+
 static const struct engine_info *const engines[] = {
-	&engine_hash,      &engine_btree,    &engine_array,      &engine_sqlite,
-	&engine_lmdb,      &engine_rocksdb,  &engine_leveldb,    &engine_wiredtiger,
-	&engine_bdb_btree, &engine_bdb_hash, &engine_tkrzw_hash, &engine_tkrzw_tree,
-	&engine_null,
+	&engine_hash,       &engine_btree,     &engine_lsm,      &engine_array,
+	&engine_sqlite,     &engine_lmdb,      &engine_rocksdb,  &engine_leveldb,
+	&engine_wiredtiger, &engine_bdb_btree, &engine_bdb_hash, &engine_tkrzw_hash,
+	&engine_tkrzw_tree, &engine_null,
 };
 
 const struct engine_info *engines_get(size_t i)

@@ -38,8 +38,9 @@ int engines_home(const char *name, struct env **out, struct kv_msg *why);
 const char *engine_kind_name(enum engine_kind kind);
 
 /* Each peer_*.c defines its table; engines.c refers to those that the build found. */
-extern const struct engine_info engine_null, engine_hash, engine_btree, engine_array,
-	engine_sqlite, engine_lmdb, engine_rocksdb, engine_leveldb, engine_wiredtiger,
-	engine_bdb_btree, engine_bdb_hash, engine_tkrzw_hash, engine_tkrzw_tree;
+extern const struct engine_info engine_null, engine_hash, engine_btree, engine_lsm,
+	engine_array, engine_sqlite, engine_lmdb, engine_rocksdb, engine_leveldb,
+	engine_wiredtiger, engine_bdb_btree, engine_bdb_hash, engine_tkrzw_hash,
+	engine_tkrzw_tree;
 
 #endif /* ENGINES_H */

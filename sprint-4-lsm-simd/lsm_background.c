@@ -1,0 +1,593 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0 */
+/*
+ * lsm_background.c - what goes on behind the writers: flushes, compactions, and slowing writers
+ * down when those don't keep up.
+ *
+ * One task flushes memtables, oldest first, so that the log can be given up in order. Others
+ * compact. No foreground call does either. Writers pay for debt little by little, with a delay
+ * that grows with it (Pebble's pacing), so that they need not stop; they stop when there are as
+ * many memtables as may be.
+ *
+ * A failure is kept until the next try succeeds: for want of disk or memory the work is tried
+ * again, a second later. A table that is corrupt is left out of compactions from then on. A
+ * failed sync of the log or the manifest stops the store.
+ */
+#include "lsm_store.h"
+
+enum {
+	AGAIN_NS = 1000000000, /* after a failure */
+	SLEEP_NS = 100000, /* a writer's delays are slept in pieces of this at least */
+	DELAY_MAX_NS = 1000000, /* of one write */
+	OLD = 64,               /* log segments given up at a time */
+};
+
+/* ---- pacing ---- */
+
+/* What a byte written costs the writer at full debt: then some 25,000 writes of 130 bytes a
+ * second get through. In 1/1024 ns. */
+#define FULL_DELAY (300 * 1024)
+
+/* In 1/1024: how far something is from where writers begin to be slowed down, 0, to where
+ * they pay in full, 1024. */
+static uint64_t pressure(uint64_t is, uint64_t from, uint64_t to)
+{
+	if (is <= from)
+		return 0;
+	return is >= to ? 1024 : (is - from) * 1024 / (to - from);
+}
+
+static void update_delay(struct lsm_store *s)
+{
+	struct lsm_version *v = lsm_versions_lock(s->versions);
+	uint64_t runs = v->level[0].runs, debt = lsm_debt(v, &s->layout);
+	uint64_t base = v->bytes > (1u << 30) ? v->bytes : 1u << 30;
+	uint64_t by_runs, by_debt, p;
+
+	lsm_versions_unlock(s->versions);
+	by_runs = pressure(runs, 3 * s->layout.flushed_runs, 12 * s->layout.flushed_runs);
+	by_debt = pressure(debt, 2 * base, 6 * base);
+	p = by_runs > by_debt ? by_runs : by_debt;
+	port_store_relaxed(&s->delay, FULL_DELAY * p / 1024 * p / 1024);
+}
+
+static void sleep_owed(struct lsm_store *s, uint64_t owed)
+{
+	struct env *env = s->base.env;
+
+	if (owed < SLEEP_NS ||
+	    !port_cas(&s->owed_ns, &owed, (uint64_t)0)) /* another sleeps for it */
+		return;
+	if (owed > DELAY_MAX_NS)
+		owed = DELAY_MAX_NS;
+	env->ops->sleep_ns(env, owed);
+	lsm_count(&s->stat_delays, 1);
+	lsm_count(&s->stat_delay_ns, owed);
+}
+
+void lsm_background_pace(struct lsm_store *s, uint64_t bytes)
+{
+	uint64_t delay = port_load_relaxed(&s->delay), ns = bytes * delay / 1024;
+
+	if (!delay)
+		return;
+	if (ns > DELAY_MAX_NS)
+		ns = DELAY_MAX_NS;
+	sleep_owed(s, port_fetch_add(&s->owed_ns, ns) + ns);
+}
+
+/* lsm_work.pace: the rate limiter of background work. */
+static int pace_work(void *arg, uint64_t bytes)
+{
+	struct lsm_store *s = arg;
+	struct env *env = s->base.env;
+	uint64_t rate = s->option[LSM_RATE], now, due;
+
+	if (port_load_acquire(&s->closing))
+		return -ECANCELED;
+	if (!rate)
+		return 0;
+	port_mutex_lock(&s->task_lock);
+	now = env->ops->now_ns(env);
+	if (s->paid_ns < now)
+		s->paid_ns = now;
+	s->paid_ns += bytes * 1000 / (rate / 1000000 + 1);
+	due = s->paid_ns;
+	port_mutex_unlock(&s->task_lock);
+	if (due > now + SLEEP_NS)
+		env->ops->sleep_ns(env, due - now);
+	return 0;
+}
+
+/* ---- what both kinds of work need ---- */
+
+static int work_begin(struct lsm_store *s, struct lsm_work *w, uint64_t **snapshots)
+{
+	unsigned int level;
+
+	*w = (struct lsm_work){
+		.env = s->base.env,
+		.dir = s->dir,
+		.versions = s->versions,
+		.store_id = s->id,
+		.table_bytes = s->option[LSM_TABLE_BYTES],
+		.blob_file_bytes = 4 * s->option[LSM_TABLE_BYTES],
+		.blob_threshold = (uint32_t)s->option[LSM_BLOB_BYTES],
+		.blob_live_percent = (unsigned int)s->option[LSM_BLOB_LIVE_PERCENT],
+		.parts = (unsigned int)s->option[LSM_PARTS],
+		.pace = pace_work,
+		.pace_arg = s,
+	};
+	for (level = 0; level < LSM_LEVELS; level++)
+		w->shape[level] = (struct sst_shape){
+			.block_bytes = (uint32_t)s->option[LSM_BLOCK_BYTES],
+			.partition_bytes = (uint32_t)s->option[LSM_BLOCK_BYTES],
+			.restart_interval = (uint16_t)s->option[LSM_RESTART_INTERVAL],
+			.filter_bits = (uint8_t)s->option[LSM_FILTER_BITS],
+			/* What is soon merged again is not worth compressing. */
+			.compression =
+				level ? (uint8_t)s->option[LSM_COMPRESSION] : SST_PLAIN,
+		};
+	if (lsm_snapshot_list(s, snapshots, &w->snapshots))
+		return -ENOMEM;
+	w->snapshot = *snapshots;
+	return 0;
+}
+
+/* Commits an edit whose files are there; views are prepared for it and, of a flush, for what
+ * follows. On error nothing is left. */
+static int work_commit(struct lsm_store *s, const struct lsm_work *w,
+		       struct lsm_edit *edit, struct kv_msg *why)
+{
+	int error = lsm_view_prepare(s);
+
+	if (!error) {
+		error = lsm_versions_commit(s->versions, edit, why);
+		if (error)
+			lsm_view_unprepare(s);
+	}
+	if (error && lsm_versions_latched(s->versions))
+		lsm_store_stop(s, error, "the manifest");
+	else if (error)
+		lsm_work_undo(w, edit);
+	lsm_view_sweep(s);
+	return error;
+}
+
+/* ---- the log ---- */
+
+struct old {
+	uint64_t before, number[OLD];
+	size_t n;
+};
+
+static int find_old(void *arg, const struct log_segment *seg)
+{
+	struct old *o = arg;
+
+	if (!seg->sealed || seg->end > o->before || o->n == OLD)
+		return 1;
+	o->number[o->n++] = seg->number;
+	return 0;
+}
+
+/* Segments that end at or before the position are given up. Nobody reads them: failing costs
+ * space, until the next flush. */
+static void retire_log(struct lsm_store *s, uint64_t position)
+{
+	struct old o = { .before = position };
+	size_t i;
+	int error = 0;
+
+	do {
+		o.n = 0;
+		(void)log_segments(s->log, find_old, &o);
+		port_mutex_lock(&s->log_lock);
+		for (i = 0; i < o.n && !error; i++) {
+			error = log_retire(s->log, o.number[i]);
+			if (!error)
+				error = log_reclaim(s->log, o.number[i]);
+		}
+		port_mutex_unlock(&s->log_lock);
+	} while (!error && o.n == OLD);
+}
+
+/* ---- flushing ---- */
+
+/* What the memtable has is now in a table that readers see; the record cache must not have
+ * anything older. */
+static int turn_records(struct lsm_store *s, struct lsm_mem *m)
+{
+	struct lsm_cursor *c;
+	int error;
+
+	if (!s->records)
+		return 0;
+	lsm_records_turn(s->records);
+	error = lsm_memtable_tombstones(m->table) ? -EOVERFLOW
+						  : lsm_memtable_cursor(m->table, &c);
+	if (error) {
+		lsm_records_clear(s->records);
+		return 0;
+	}
+	while (!(error = lsm_next(c)))
+		lsm_records_remove(s->records, c->key, lsm_key_hash(c->key));
+	lsm_cursor_close(c);
+	return error == -ENOENT ? 0 : error;
+}
+
+static int flush(struct lsm_store *s, struct lsm_mem *m, bool keep_log,
+		 struct kv_msg *why)
+{
+	struct lsm_work_stats stats = { 0 };
+	struct lsm_edit edit = { 0 };
+	uint64_t *snapshots = NULL;
+	struct lsm_work work;
+	int error = lsm_view_prepare(s);
+
+	if (error)
+		return error;
+	error = work_begin(s, &work, &snapshots);
+	if (!error)
+		error = lsm_flush(&work, m->table, &edit, &stats, why);
+	if (!error) {
+		edit.log_position = keep_log ? 0 : m->end;
+		error = work_commit(s, &work, &edit, why);
+	}
+	port_free(snapshots);
+	lsm_edit_free(&edit);
+	if (error) {
+		lsm_view_unprepare(s);
+		return error;
+	}
+	lsm_count(&s->stat_flushes, 1);
+	lsm_count(&s->stat_flush_bytes, stats.written_bytes);
+	lsm_count(&s->stat_blob_bytes, stats.blob_bytes);
+	lsm_count(&s->stat_flush_ns, stats.ns);
+	(void)turn_records(s, m);
+	return 0;
+}
+
+int lsm_flush_oldest(struct lsm_store *s, bool keep_log, bool *did, struct kv_msg *why)
+{
+	struct lsm_mem *m = lsm_view_oldest(s);
+	uint64_t end;
+	int error = 0;
+
+	*did = m;
+	if (!m)
+		return 0;
+	end = m->end;
+	/* All of it visible, so that a snapshot taken later needs no older version; and the log
+	 * durable up to where it will be read from. */
+	if (!keep_log) {
+		lsm_write_wait(s, m->last_ticket);
+		error = log_sync(s->log, end);
+		if (error)
+			lsm_store_stop(s, error, "syncing the log");
+	}
+	if (!error)
+		error = flush(s, m, keep_log, why);
+	if (error)
+		return error;
+	lsm_view_flushed(s, m);
+	if (!keep_log)
+		retire_log(s, end);
+	(void)lsm_versions_purge(s->versions);
+	return 0;
+}
+
+/* ---- compacting ---- */
+
+static void set_busy(const struct lsm_pick *p, bool busy)
+{
+	size_t i, j;
+
+	for (i = 0; i < p->sources; i++)
+		for (j = 0; j < p->source[i].tables; j++)
+			p->source[i].table[j]->busy = busy;
+}
+
+static int carry_out(struct lsm_store *s, struct lsm_version *v, const struct lsm_pick *p,
+		     struct kv_msg *why)
+{
+	struct lsm_work_stats stats = { 0 };
+	struct lsm_edit edit = { 0 };
+	uint64_t *snapshots = NULL;
+	struct lsm_work work;
+	int error = work_begin(s, &work, &snapshots);
+
+	if (!error)
+		error = lsm_compact(&work, v, p, &edit, &stats, why);
+	if (!error)
+		error = work_commit(s, &work, &edit, why);
+	port_free(snapshots);
+	lsm_edit_free(&edit);
+	if (error)
+		return error;
+	lsm_count(&s->stat_compactions, !p->move);
+	lsm_count(&s->stat_moves, p->move);
+	lsm_count(&s->stat_read_bytes, stats.read_bytes);
+	lsm_count(&s->stat_written_bytes, stats.written_bytes);
+	lsm_count(&s->stat_blob_bytes, stats.blob_bytes);
+	lsm_count(&s->stat_blobs_rewritten, stats.blobs_rewritten);
+	lsm_count(&s->stat_dropped, stats.dropped);
+	lsm_count(&s->stat_compaction_ns, stats.ns);
+	return 0;
+}
+
+struct range { /* NULL: what is most urgent */
+	struct kv_slice begin, end;
+};
+
+/* One compaction. *did: there was one to do. */
+static int compact_once(struct lsm_store *s, const struct range *range, bool *did,
+			struct kv_msg *why)
+{
+	struct lsm_version *v = lsm_versions_lock(s->versions);
+	struct lsm_pick pick;
+	int found = range ? lsm_pick_range(v, &s->layout, range->begin, range->end, &pick)
+			  : lsm_pick(v, &s->layout, &pick);
+	int error;
+
+	*did = found == 1;
+	if (*did) {
+		set_busy(&pick, true);
+		lsm_version_ref(v);
+	}
+	lsm_versions_unlock(s->versions);
+	if (!*did)
+		return found;
+	error = carry_out(s, v, &pick, why);
+	(void)lsm_versions_lock(s->versions);
+	/* What is corrupt stays busy: no compaction shall come across it again. */
+	if (error != -EBADMSG)
+		set_busy(&pick, false);
+	lsm_versions_unlock(s->versions);
+	lsm_count(&s->stat_excluded, error == -EBADMSG);
+	lsm_pick_free(&pick);
+	lsm_version_unref(v);
+	(void)lsm_versions_purge(s->versions);
+	return error;
+}
+
+/* ---- the tasks ---- */
+
+void lsm_background_wake(struct lsm_store *s)
+{
+	struct env *env = s->base.env;
+
+	port_mutex_lock(&s->task_lock);
+	s->flush_wanted = true;
+	if (s->wake)
+		env->ops->cond_signal(env, s->wake);
+	port_mutex_unlock(&s->task_lock);
+}
+
+/* Under task_lock: work came to its end, well or not. */
+static void tell(struct lsm_store *s, int *kept, int error, const struct kv_msg *why)
+{
+	struct env *env = s->base.env;
+
+	if (error && error != *kept && error != -ECANCELED) {
+		s->background_why = *why;
+		if (env->ops->log && why->text[0])
+			env->ops->log(env, why->text);
+	}
+	*kept = error == -ECANCELED ? *kept : error;
+	s->rounds++;
+	env->ops->cond_signal(env, s->eased);
+	env->ops->cond_signal(env, s->wake);
+}
+
+static void flusher(void *arg)
+{
+	struct lsm_task *t = arg;
+	struct lsm_store *s = t->store;
+	struct env *env = s->base.env;
+	struct kv_msg why;
+	bool did;
+	int error = 0;
+
+	port_mutex_lock(&s->task_lock);
+	while (!port_load_acquire(&s->closing)) {
+		if (error || !s->flush_wanted) {
+			env->ops->cond_wait(env, s->wake, &s->task_lock,
+					    error ? AGAIN_NS : 0);
+			if (error && !port_load_acquire(&s->closing))
+				error = 0;
+			else if (!s->flush_wanted)
+				continue;
+		}
+		s->flush_wanted = false;
+		port_mutex_unlock(&s->task_lock);
+		lsm_view_make_ahead(s);
+		why.text[0] = '\0';
+		error = lsm_flush_oldest(s, false, &did, &why);
+		if (!error)
+			update_delay(s);
+		port_mutex_lock(&s->task_lock);
+		s->flush_wanted |= did;
+		if (did || error)
+			tell(s, &s->flush_error, error, &why);
+	}
+	port_mutex_unlock(&s->task_lock);
+}
+
+static void compactor(void *arg)
+{
+	struct lsm_task *t = arg;
+	struct lsm_store *s = t->store;
+	struct env *env = s->base.env;
+	uint64_t seen = UINT64_MAX;
+	struct kv_msg why;
+	bool did;
+	int error = 0;
+
+	port_mutex_lock(&s->task_lock);
+	while (!port_load_acquire(&s->closing)) {
+		if (s->paused || seen == s->rounds) {
+			env->ops->cond_wait(env, s->wake, &s->task_lock,
+					    error ? AGAIN_NS : 0);
+			if (!error)
+				continue;
+		}
+		seen = s->rounds;
+		s->working++;
+		port_mutex_unlock(&s->task_lock);
+		why.text[0] = '\0';
+		error = compact_once(s, NULL, &did, &why);
+		update_delay(s);
+		port_mutex_lock(&s->task_lock);
+		s->working--;
+		env->ops->cond_signal(env, s->eased);
+		if (did || error)
+			tell(s, &s->compaction_error, error, &why);
+		if (error) /* not at once again for its own sake */
+			seen = s->rounds;
+	}
+	port_mutex_unlock(&s->task_lock);
+}
+
+int lsm_background_start(struct lsm_store *s)
+{
+	struct env *env = s->base.env;
+	size_t i, n = s->option[LSM_THREADS];
+	int error;
+
+	s->compactor = port_alloc(n * sizeof(*s->compactor));
+	if (!s->compactor)
+		return -ENOMEM;
+	memset(s->compactor, 0, n * sizeof(*s->compactor));
+	s->flush_wanted = true;
+	s->flusher.store = s;
+	error = env->ops->spawn(env, "flush", flusher, &s->flusher, &s->flusher.task);
+	for (i = 0; !error && i < n; i++) {
+		s->compactor[i].store = s;
+		s->compactor[i].index = (unsigned int)i;
+		error = env->ops->spawn(env, "compact", compactor, &s->compactor[i],
+					&s->compactor[i].task);
+	}
+	if (error)
+		lsm_background_stop(s);
+	return error;
+}
+
+void lsm_background_stop(struct lsm_store *s)
+{
+	struct env *env = s->base.env;
+	size_t i;
+
+	port_mutex_lock(&s->task_lock);
+	port_store_release(&s->closing, 1u);
+	env->ops->cond_signal(env, s->wake);
+	env->ops->cond_signal(env, s->eased);
+	port_mutex_unlock(&s->task_lock);
+	if (s->flusher.task)
+		env->ops->join(env, s->flusher.task);
+	for (i = 0; s->compactor && i < s->option[LSM_THREADS]; i++)
+		if (s->compactor[i].task)
+			env->ops->join(env, s->compactor[i].task);
+	port_free(s->compactor);
+	s->compactor = NULL;
+	s->flusher.task = NULL;
+	port_store_release(&s->closing, 0u);
+}
+
+/* ---- waiting for them ---- */
+
+/* Until done(), or the store is stopped, or flushing fails. */
+static int wait_until(struct lsm_store *s,
+		      bool (*done)(struct lsm_store *s, uint64_t arg), uint64_t arg)
+{
+	struct env *env = s->base.env;
+	uint64_t rounds;
+	int error = 0;
+
+	for (;;) {
+		port_mutex_lock(&s->task_lock);
+		rounds = s->rounds;
+		port_mutex_unlock(&s->task_lock);
+		if (done(s, arg))
+			return 0;
+		if (port_load_relaxed(&s->stopped))
+			return -EROFS;
+		port_mutex_lock(&s->task_lock);
+		while (rounds == s->rounds && !s->flush_error)
+			env->ops->cond_wait(env, s->eased, &s->task_lock, 0);
+		error = rounds == s->rounds ? s->flush_error : 0;
+		port_mutex_unlock(&s->task_lock);
+		if (error)
+			return error;
+	}
+}
+
+static bool has_room(struct lsm_store *s, uint64_t arg)
+{
+	(void)arg;
+	return lsm_view_mems(s) < s->option[LSM_MEMTABLE_COUNT];
+}
+
+int lsm_background_wait(struct lsm_store *s)
+{
+	struct env *env = s->base.env;
+	uint64_t begun = env->ops->now_ns(env);
+	int error = wait_until(s, has_room, 0);
+
+	lsm_count(&s->stat_stalls, 1);
+	lsm_count(&s->stat_stall_ns, env->ops->now_ns(env) - begun);
+	return error;
+}
+
+int lsm_background_flush(struct lsm_store *s)
+{
+	uint64_t position;
+	int error = lsm_write_switch(s, &position);
+
+	return error ? error : wait_until(s, lsm_view_is_flushed, position);
+}
+
+static void pause_compactors(struct lsm_store *s)
+{
+	struct env *env = s->base.env;
+
+	port_mutex_lock(&s->task_lock);
+	s->paused++;
+	while (s->working)
+		env->ops->cond_wait(env, s->eased, &s->task_lock, 0);
+	port_mutex_unlock(&s->task_lock);
+}
+
+static void resume_compactors(struct lsm_store *s)
+{
+	struct env *env = s->base.env;
+
+	port_mutex_lock(&s->task_lock);
+	s->paused--;
+	s->rounds++;
+	env->ops->cond_signal(env, s->wake);
+	env->ops->cond_signal(env, s->eased);
+	port_mutex_unlock(&s->task_lock);
+}
+
+int lsm_compact_range(struct kv *kv, struct kv_slice begin, struct kv_slice end)
+{
+	struct lsm_store *s = lsm_store(kv);
+	struct range range = { begin, end };
+	int error = lsm_background_flush(s);
+	struct kv_msg why;
+	bool did = true;
+
+	if (error)
+		return error;
+	pause_compactors(s);
+	while (!error && did)
+		error = compact_once(s, &range, &did, &why);
+	update_delay(s);
+	resume_compactors(s);
+	return error;
+}
+
+int lsm_compact_all(struct kv *kv)
+{
+	return lsm_compact_range(kv, kv_slice("", 0), kv_slice(NULL, 0));
+}
