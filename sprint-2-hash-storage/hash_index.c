@@ -44,7 +44,7 @@ struct hash_shard {
 struct hash_index {
 	/* constant */
 	struct hash_index_config config;
-	uint32_t capacity[KINDS]; /* of a leaf */
+	uint32_t capacity[KINDS];     /* of a leaf */
 	struct hash_home home[KINDS]; /* in a table of that capacity */
 	struct epoch *epoch;
 
