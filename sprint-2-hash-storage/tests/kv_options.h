@@ -353,6 +353,17 @@ static void compare_all(struct life *l)
 		differ(l, why.text);
 }
 
+/* Where snapshots and cursors hold what memory there is, it may be refused, and harms nothing. */
+static void compact_tested(struct life *l)
+{
+	int error = kv_compact(l->kv[TESTED]);
+
+	if (error == -ENOMEM)
+		l->refused++;
+	else if (error)
+		differ(l, "a compaction failed");
+}
+
 static void live_one_opening(struct life *l, unsigned int steps)
 {
 	struct kv_msg why = { "" };
@@ -374,8 +385,8 @@ static void live_one_opening(struct life *l, unsigned int steps)
 			get_both(l);
 		else if (dice < 999)
 			snapshot_both(l);
-		else if (i % 8 == 0 && kv_compact(l->kv[TESTED]))
-			differ(l, "a compaction failed");
+		else if (i % 8 == 0)
+			compact_tested(l);
 	}
 	for (i = 0; i < CURSORS; i++)
 		close_both(l, i);
