@@ -72,8 +72,11 @@ struct lsm_records;
  * and only then stops reading the memtable. A reader notes lsm_records_generation() before it
  * takes its view of the store, and what it found is taken in only when no turn came since.
  */
-int lsm_records_new(uint64_t bytes, struct lsm_records **out); /* 0 bytes: *out NULL */
+/* 0 bytes: *out NULL, which every call below takes for a cache of nothing. -ENOMEM. */
+int lsm_records_new(uint64_t bytes, struct lsm_records **out);
 void lsm_records_free(struct lsm_records *r);
+/* Smaller: what is in it goes. Larger: as soon as the rings' records allow; the index stays as
+ * large as it was made, so that several times as much serves small records little. */
 void lsm_records_resize(struct lsm_records *r, uint64_t bytes);
 
 uint64_t lsm_records_generation(const struct lsm_records *r);

@@ -27,7 +27,7 @@ s4_sim_tests := $(s4_table_sim_tests) $(s4_version_sim_tests) $(s4_work_sim_test
 s4_tests += $(s4_sim_tests)
 $(s4_sim_tests:%=$(s4_dir)/%): $(s2_sim)
 
-s4_bench := lsm_merge_bench sst_bench
+s4_bench := lsm_memory_bench lsm_merge_bench sst_bench
 
 # Blocks and tables as fuzz targets: see s2_fuzz.
 s4_table_fuzz := sst_block_fuzz sst_fuzz
