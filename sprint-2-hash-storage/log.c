@@ -291,6 +291,7 @@ static struct log *log_new(const struct log_config *c, int *error, struct kv_msg
 	log->config.dir = log->dir;
 	log->shift = (unsigned int)__builtin_ctzll(c->segment_bytes);
 	log->kept = UINT64_MAX;
+	log->spares_kept = c->spares;
 	if (!c->position_max || c->position_max > LOG_POSITION_MAX)
 		log->config.position_max = LOG_POSITION_MAX;
 	port_mutex_init(&log->lock);
@@ -362,12 +363,16 @@ int log_open(const struct log_config *c, uint64_t from, log_record_fn *replay, v
 	return error;
 }
 
-/* What a closed log need not keep: the segment made ahead, and the blocks behind the end
- * mark. Failing costs space alone. */
+/* What a closed log need not keep: spare files, the segment made ahead, and the blocks behind
+ * the end mark. Failing costs space alone. */
 static void give_back(struct log *log, struct log_segment_file *last)
 {
 	uint64_t bytes;
 
+	port_mutex_lock(&log->lock);
+	if (log->spares > log->config.spares)
+		(void)log_drop_spares(log, log->config.spares);
+	port_mutex_unlock(&log->lock);
 	if (log->ready) {
 		uint64_t number = log->ready->number;
 

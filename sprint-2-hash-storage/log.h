@@ -50,7 +50,9 @@ struct log_config {
 		store_id; /* random, of the store: another store's segments are refused */
 	uint64_t
 		segment_bytes; /* power of two, 64 KiB .. 4 GiB; fixed for the log's life */
-	unsigned int spares;   /* how many retired files are kept for recycling */
+	unsigned int
+		spares; /* how many retired files are kept for recycling, also when it
+				* is closed */
 	unsigned int reserve; /* of them, held back for LOG_URGENT; made ahead */
 	unsigned int last;    /* of the reserve, held back for LOG_LAST */
 	bool map;             /* append through a map where the home can */
@@ -200,6 +202,11 @@ int log_copy(struct log *log, const struct log_segment *s, const char *dir);
  */
 int log_retire(struct log *log, uint64_t number);
 int log_reclaim(struct log *log, uint64_t number);
+
+/* From now on, until it is closed, so many retired files are kept, and no fewer than the
+ * reserve: an owner who gives up many segments at once needs as many again. What is more
+ * than that goes. Returns how many files went: there is space for others now. */
+unsigned int log_keep_spares(struct log *log, unsigned int spares);
 
 void log_stats(struct log *log, kv_stat_fn *emit, void *arg); /* names begin with log_ */
 

@@ -70,9 +70,11 @@ struct log {
 	int prepare_error;       /* why ready is NULL: told to the append that needs it */
 	unsigned int prepare_urgency; /* of the last try */
 	uint64_t first, next;         /* lowest live number, first number never used */
-	uint64_t kept;        /* lowest whose file could not be given up: first stays */
-	uint64_t spare_next;  /* spare files are named by it */
-	unsigned int spares;  /* spare files in dir */
+	uint64_t kept;       /* lowest whose file could not be given up: first stays */
+	uint64_t spare_next; /* spare files are named by it */
+	unsigned int spares; /* spare files in dir */
+	unsigned int
+		spares_kept;  /* at most so many: config.spares, or as the owner says */
 	bool syncing;         /* a leader is at it */
 	bool preparing;       /* the next segment is asked for or being made */
 	bool spares_busy;     /* files with spares' names are being made */
@@ -117,6 +119,8 @@ void log_segment_unpublish(struct log *log, const struct log_segment_file *s);
 
 /* A spare file more, with its blocks; durable when it becomes a segment. */
 int log_spare_create(struct log *log);
+/* Removes the newest spare file. */
+int log_spare_remove(struct log *log);
 /* Makes segment `number`, durable with its name, from the newest spare file or a new one. */
 int log_segment_create(struct log *log, uint64_t number, uint64_t bytes, bool spare,
 		       struct log_segment_file **out);
@@ -163,6 +167,10 @@ static inline uint32_t log_unsynced(const struct log *log, uint64_t position)
  * these flags; and waiting, unless LOG_NOWAIT, until it has. */
 bool log_has_room(const struct log *log, uint64_t need, unsigned int flags);
 int log_make_room(struct log *log, uint64_t need, unsigned int flags);
+
+/* Removes spare files until there are no more than that; returns how many. Gives the lock up
+ * meanwhile. */
+unsigned int log_drop_spares(struct log *log, unsigned int most);
 
 /* Ends the segment that is appended to; what is written of it stays to be synced. */
 int log_seal_current(struct log *log);

@@ -247,7 +247,7 @@ int log_reclaim(struct log *log, uint64_t number)
 	s = log_segment_find(log, number);
 	if (!s || !s->retired)
 		goto out;
-	keep = s->units == 1 && log->spares < log->config.spares;
+	keep = s->units == 1 && log->spares < log->spares_kept;
 	log_segment_unpublish(log, s);
 	log->spares_busy = true;
 	port_mutex_unlock(&log->lock);

@@ -181,6 +181,48 @@ int log_wait_room(struct log *log, uint64_t record_bytes, unsigned int flags)
 	return error;
 }
 
+/* ---- spare files ---- */
+
+unsigned int log_drop_spares(struct log *log, unsigned int most)
+{
+	struct env *env = log->config.env;
+	unsigned int n = 0;
+	int error = 0;
+
+	while (log->preparing || log->spares_busy)
+		env->ops->cond_wait(env, log->wake, &log->lock, 0);
+	log->spares_busy = true;
+	while (!error && log->spares > most && log->spare_next) {
+		port_mutex_unlock(&log->lock);
+		error = log_spare_remove(log);
+		port_mutex_lock(&log->lock);
+		if (error && error != -ENOENT)
+			break;
+		/* -ENOENT: a number that a crash has left out. */
+		n += !error;
+		log->spares -= !error;
+		log->spare_next--;
+		error = 0;
+	}
+	log->spares_busy = false;
+	env->ops->cond_signal(env, log->wake);
+	return n;
+}
+
+unsigned int log_keep_spares(struct log *log, unsigned int spares)
+{
+	unsigned int n = 0;
+
+	if (spares < log->config.reserve)
+		spares = log->config.reserve;
+	port_mutex_lock(&log->lock);
+	log->spares_kept = spares;
+	if (log->spares > spares)
+		n = log_drop_spares(log, spares);
+	port_mutex_unlock(&log->lock);
+	return n;
+}
+
 /* ---- the task ---- */
 
 /* Pages that are touched here are not first touched by an append. Where syncs are asked

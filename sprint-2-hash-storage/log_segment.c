@@ -305,6 +305,14 @@ int log_spare_create(struct log *log)
 	return error;
 }
 
+int log_spare_remove(struct log *log)
+{
+	char path[ENV_PATH_MAX];
+	int error = spare_path(log, log->spare_next - 1, path);
+
+	return error ? error : log->config.env->ops->unlink(log->config.env, path);
+}
+
 int log_segment_create(struct log *log, uint64_t number, uint64_t bytes, bool spare,
 		       struct log_segment_file **out)
 {

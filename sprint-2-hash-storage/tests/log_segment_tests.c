@@ -202,6 +202,50 @@ static void test_files_are_recycled_and_stay_few(void **state)
 	end(&f);
 }
 
+static void give_up_all_but_last(struct fixture *f)
+{
+	uint64_t n, last = log_end(f->log) / SEGMENT;
+
+	for (n = log_begin(f->log) / SEGMENT; n < last; n++) {
+		assert_int_equal(log_retire(f->log, n), 0);
+		assert_int_equal(log_reclaim(f->log, n), 0);
+	}
+}
+
+static void test_as_many_spares_as_the_owner_says(void **state)
+{
+	enum { MANY = 20 };
+	struct fixture f;
+	uint64_t created;
+
+	(void)state;
+	begin_log(&f, NULL);
+	assert_int_equal(log_keep_spares(f.log, MANY), 0);
+	(void)fill_segments(&f, MANY);
+	give_up_all_but_last(&f);
+	assert_true(count_files(&f, ".spare") >= MANY / 2);
+	created = stat_of(f.log, "log_segments_created");
+	(void)fill_segments(&f, MANY / 2);
+	assert_int_equal(stat_of(f.log, "log_segments_created"), created);
+	give_up_all_but_last(&f);
+	/* Fewer: what is more than that goes, at once and when segments are given up. */
+	assert_true(log_keep_spares(f.log, 5) > 0);
+	assert_true(count_files(&f, ".spare") <= 5);
+	(void)fill_segments(&f, MANY);
+	give_up_all_but_last(&f);
+	assert_true(count_files(&f, ".spare") <= 5);
+	(void)log_keep_spares(f.log, 0);
+	assert_int_equal(count_files(&f, ".spare"), 0);
+	/* And a closed log has no more than it was opened with. */
+	(void)log_keep_spares(f.log, MANY);
+	(void)fill_segments(&f, MANY);
+	give_up_all_but_last(&f);
+	assert_true(count_files(&f, ".spare") > f.config.spares);
+	reopen_log(&f, 0);
+	assert_true(count_files(&f, ".spare") <= f.config.spares);
+	end(&f);
+}
+
 /* What a recycled file held before is never taken for new, not even where the new records
  * end exactly where old ones began. */
 static void test_recycled_bytes_are_not_read_again(void **state)
@@ -582,6 +626,7 @@ int main(void)
 		TEST(test_only_a_sealed_segment_is_retired_and_once),
 		TEST(test_segment_in_the_middle_may_go_first),
 		TEST(test_files_are_recycled_and_stay_few),
+		TEST(test_as_many_spares_as_the_owner_says),
 		TEST(test_recycled_bytes_are_not_read_again),
 		TEST(test_segment_that_cannot_be_given_up_is_not_passed),
 		TEST(test_copy_is_a_log_of_its_own),
