@@ -11,6 +11,9 @@
 #ifndef MADV_DONTNEED_LOCKED
 #define MADV_DONTNEED_LOCKED 24 /* Linux 5.18 */
 #endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
+#endif
 #ifndef MLOCK_ONFAULT
 #define MLOCK_ONFAULT 1
 #endif
@@ -88,6 +91,19 @@ int port_range_grow(struct port_range *r, uint64_t bytes)
 		port_store_relaxed(&r->locked, r->locked + n);
 	port_store_relaxed(&r->ready, to);
 	return 0;
+}
+
+void port_range_populate(struct port_range *r, uint64_t from, uint64_t to)
+{
+	uint64_t unit = port_range_unit(), n;
+
+	from = from / unit * unit;
+	to = round_up(to, unit);
+	/* Little by little: the system lets nobody else map anything meanwhile. */
+	for (; from < to; from += n) {
+		n = to - from < PORT_RANGE_ALIGN ? to - from : PORT_RANGE_ALIGN;
+		(void)madvise(r->base + from, (size_t)n, MADV_POPULATE_WRITE);
+	}
 }
 
 /* Locked memory is given back only by kernels that know the word for it; for others it is

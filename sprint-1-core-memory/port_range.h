@@ -7,7 +7,7 @@
  * reads it needs no lock against its growing. Parts can be given back, and read as zeros
  * when they are used again. In userspace mmap(2) does this.
  *
- * Threads: grow, reserve and release: the owner alone; discard: from any, also while it
+ * Threads: grow, reserve and release: the owner alone; discard and populate: from any, also while it
  * grows, on parts of which nobody else needs the content; small: one at a time.
  */
 #ifndef PORT_RANGE_H
@@ -39,6 +39,9 @@ int port_range_reserve(struct port_range *r, uint64_t most, uint64_t least,
 /* Makes the first so many bytes usable; new ones are zero. -ENOSPC: more than are reserved;
  * -ENOMEM. Never shrinks. */
 int port_range_grow(struct port_range *r, uint64_t bytes);
+/* Has memory put behind [from, to), which is usable, so that nobody waits for it who uses it
+ * first; what is there stays. Where the system has no word for that, nothing happens. */
+void port_range_populate(struct port_range *r, uint64_t from, uint64_t to);
 /* Gives the memory of [from, to) back, as far as it consists of whole memory pages. */
 void port_range_discard(struct port_range *r, uint64_t from, uint64_t to);
 /* No huge pages from now on: where small parts are given back they would be too much. */

@@ -24,6 +24,7 @@ enum {
 	QUIET_NS = 100000,
 	RETRY_NS = 1000000000, /* after one that failed */
 	RETIRE_BATCH = 64,
+	RECLAIM_PAGES = 1024, /* given back under one lock */
 };
 
 /* ---- who works ---- */
@@ -227,12 +228,52 @@ static void end(struct btree_store *s, const struct checkpoint *c, int error)
 	btree_keep_update(s);
 }
 
+/* What the checkpoint before kept, and this one does not: in steps, for writers wait. */
+static void reclaim(struct btree_store *s)
+{
+	const uint64_t *keep;
+	bool more = true;
+	size_t n;
+
+	while (more) {
+		port_mutex_lock(&s->write_lock);
+		keep = btree_keep_list(s, &n);
+		more = btree_pages_reclaim_some(s->pager, keep, n, RECLAIM_PAGES);
+		port_mutex_unlock(&s->write_lock);
+	}
+}
+
+/* Before all pages are frozen: pages for the copies that writers will make. */
+static void make_ahead(struct btree_store *s)
+{
+	struct btree_ahead a = { 0 };
+	bool more;
+
+	for (;;) {
+		port_mutex_lock(&s->write_lock);
+		more = !s->stopped && btree_ahead_grow(s->pager, &a);
+		port_mutex_unlock(&s->write_lock);
+		if (!more)
+			return;
+		btree_ahead_populate(s->pager, &a);
+	}
+}
+
+/* The log up to the next checkpoint is to find all its files there: making and unlinking them
+ * would be work for the disk while it has enough. */
+static unsigned int spares_wanted(struct btree_store *s)
+{
+	return (unsigned int)(trigger_bytes(s) / s->option[BTREE_SEGMENT_BYTES]) +
+	       BTREE_LOG_SPARES;
+}
+
 /* By the one who works. */
 static void conclude(struct btree_store *s, int error, bool written, uint64_t begun_ns)
 {
 	struct env *env = s->base.env;
 
 	if (!error) {
+		(void)log_keep_spares(s->log, spares_wanted(s));
 		/* What this fails to give back, the next one does. */
 		(void)drop_log(s, port_load_relaxed(&s->checkpoint_position));
 		set_marks(s);
@@ -265,6 +306,7 @@ int btree_checkpoint_take(struct btree_store *s, uint64_t rate, bool force,
 		port_mutex_lock(&s->write_lock);
 		end(s, &c, error);
 		port_mutex_unlock(&s->write_lock);
+		reclaim(s);
 	}
 	conclude(s, error, needed, begun_ns);
 	return error;
@@ -294,6 +336,11 @@ int btree_checkpoint_now(struct btree_store *s, struct kv_msg *why)
 
 	btree_work_take(s);
 	error = btree_checkpoint_take(s, 0, false, why);
+	/* Who asks for one is not in the midst of writing much. */
+	port_mutex_lock(&s->write_lock);
+	btree_ahead_end(s->pager);
+	port_mutex_unlock(&s->write_lock);
+	reclaim(s);
 	btree_work_give(s);
 	return error;
 }
@@ -317,6 +364,7 @@ static void checkpoint_task(void *arg)
 			s->due = false;
 			port_mutex_unlock(&s->task_lock);
 			btree_work_take(s);
+			make_ahead(s);
 			(void)btree_checkpoint_take(s, s->option[BTREE_CHECKPOINT_RATE],
 						    false, NULL);
 			btree_work_give(s);

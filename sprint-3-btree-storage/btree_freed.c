@@ -153,24 +153,36 @@ static void settle_first(struct btree_pager *p, const struct kept *k,
 	}
 }
 
-void btree_pages_reclaim(struct btree_pager *p, const uint64_t *keep, size_t n)
+bool btree_pages_reclaim_some(struct btree_pager *p, const uint64_t *keep, size_t n,
+			      unsigned int most)
 {
 	struct btree_pager_space *s = p->space;
 	struct kept k = { keep, n };
 	struct btree_list busy = { 0, 0 };
-	unsigned int i, most = AT_ONCE;
-	bool trim;
+	bool trim, more;
+	unsigned int i;
 
 	port_mutex_lock(&s->lock);
 	let_go(s, &k);
-	/* Better to wait for it than to grow the file. */
-	if (s->free < s->pages / 16)
-		most = UINT32_MAX;
 	for (i = 0; i < most && s->todo.head; i++)
 		settle_first(p, &k, &busy);
-	trim = s->trim && !s->todo.head && !s->running;
+	more = s->todo.head;
+	trim = s->trim && !more && !s->running;
 	btree_list_splice(s, &s->todo, &busy);
 	port_mutex_unlock(&s->lock);
 	if (trim)
 		btree_space_trim(p);
+	return more;
+}
+
+void btree_pages_reclaim(struct btree_pager *p, const uint64_t *keep, size_t n)
+{
+	struct btree_pager_space *s = p->space;
+	bool scarce;
+
+	port_mutex_lock(&s->lock);
+	/* Better to wait for it than to grow the file. */
+	scarce = s->free < s->pages / 16;
+	port_mutex_unlock(&s->lock);
+	(void)btree_pages_reclaim_some(p, keep, n, scarce ? UINT32_MAX : AT_ONCE);
 }

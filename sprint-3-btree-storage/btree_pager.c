@@ -11,6 +11,8 @@ enum {
 	CHUNK_MAX = 64 << 20,
 	BUCKETS = 8,
 	BUDGET_PAGES_MIN = 64,
+	AHEAD_PAGES = 1024, /* made ahead at a time, or a chunk */
+	AHEAD_SHARE = 8,    /* of the disk's free space, at most one of so many parts */
 };
 #define RANGE_BYTES ((uint64_t)256 << 30)
 
@@ -161,6 +163,66 @@ full:
 	return btree_pager_refuse(p, -ENOSPC,
 				  "the file is as large as addresses were reserved for: "
 				  "open it anew, with a larger max_bytes if that is set");
+}
+
+bool btree_pager_holds(const struct btree_pager *p, uint64_t pages)
+{
+	return pages / p->io->unit_pages <= p->io->budget;
+}
+
+/* In the file for as many copies as pages have changed. The disk keeps some times more. */
+static uint32_t ahead_want(struct btree_pager *p)
+{
+	struct btree_pager_space *s = p->space;
+	struct env *env = p->config.env;
+	uint64_t dirty = port_load_acquire(&p->io->dirty), want, room = 0;
+
+	port_mutex_lock(&s->lock);
+	want = s->pages + (dirty > s->free ? dirty - s->free : 0);
+	port_mutex_unlock(&s->lock);
+	if (want >= p->io->max_pages || !btree_pager_holds(p, want))
+		return 0;
+	if (env->ops->free_space(env, p->io->path, &room))
+		return 0;
+	return (want - s->pages) << p->page_shift < room / AHEAD_SHARE ? (uint32_t)want
+								       : 0;
+}
+
+bool btree_ahead_grow(struct btree_pager *p, struct btree_ahead *a)
+{
+	struct btree_pager_space *s = p->space;
+	uint32_t left;
+
+	if (!a->want)
+		a->want = ahead_want(p);
+	a->from = s->pages;
+	if (a->from >= a->want || port_load_acquire(&p->io->failed))
+		return false;
+	left = a->want - a->from;
+	/* At least a chunk comes, which is all that is wanted at a time. */
+	if (btree_pager_grow(p, left < AHEAD_PAGES ? left : AHEAD_PAGES))
+		return false;
+	a->to = s->pages;
+	port_mutex_lock(&s->lock);
+	s->ahead = s->pages;
+	port_mutex_unlock(&s->lock);
+	return true;
+}
+
+void btree_ahead_end(struct btree_pager *p)
+{
+	struct btree_pager_space *s = p->space;
+
+	port_mutex_lock(&s->lock);
+	s->ahead = s->ahead_kept = 0;
+	s->trim = true;
+	port_mutex_unlock(&s->lock);
+}
+
+void btree_ahead_populate(struct btree_pager *p, const struct btree_ahead *a)
+{
+	port_range_populate(&p->io->memory, btree_offset(p, a->from),
+			    btree_offset(p, a->to));
 }
 
 void btree_pager_shrink(struct btree_pager *p, uint32_t pages)

@@ -209,6 +209,24 @@ void btree_page_free(struct btree_pager *p, uint32_t page, uint64_t birth,
  * checkpoints' not needed. Cheap when nothing has been freed; after a checkpoint, which
  * lets go of much, each call does a part of the work. */
 void btree_pages_reclaim(struct btree_pager *p, const uint64_t *keep, size_t n);
+/* The same for at most so many pages; whether there is more to do. */
+bool btree_pages_reclaim_some(struct btree_pager *p, const uint64_t *keep, size_t n,
+			      unsigned int most);
+
+/* Pages made ahead of a checkpoint, after which each that is changed is copied: memory that
+ * nobody has touched is slow to come by, and so is a larger file. As many as have changed
+ * since the last one, less what is free; none where the file would outgrow the budget, or a
+ * full disk is near. */
+struct btree_ahead {
+	uint32_t from, to; /* numbers that came last: btree_ahead_populate() */
+	uint32_t want;     /* in the file when it is done; 0: not begun */
+};
+/* The writer: a part of it; false: there is no more to do. */
+bool btree_ahead_grow(struct btree_pager *p, struct btree_ahead *a);
+/* The writer: the next reclaim may cut off what was made ahead and is not used yet. */
+void btree_ahead_end(struct btree_pager *p);
+/* Any thread, without the writer lock: memory for what came last. */
+void btree_ahead_populate(struct btree_pager *p, const struct btree_ahead *a);
 
 /* ---- checkpoints; one at a time, in any thread ---- */
 
@@ -222,8 +240,9 @@ int btree_checkpoint_begin(struct btree_pager *p, const struct btree_super *s,
  * durable. rate: bytes a second, 0: any. An error of sync, or of writing the superblock,
  * latches the pager: the same error from then on. */
 int btree_checkpoint_write(struct btree_checkpoint *c, uint64_t rate, struct kv_msg *why);
-/* The writer: what only the checkpoint before needed can be used again; cuts the file's free
- * end off. Frees c; after an error, keeps the checkpoint before. keep: as above. */
+/* The writer: what only the checkpoint before needed can be used again, in part at once and
+ * else by btree_pages_reclaim_some(); cuts the file's free end off, but for what was made
+ * ahead. Frees c; after an error, keeps the checkpoint before. keep: as above. */
 void btree_checkpoint_end(struct btree_checkpoint *c, const uint64_t *keep, size_t n);
 
 /* ---- looking at it ---- */

@@ -17,6 +17,7 @@
 enum {
 	LEVELS = 256,          /* that a page's header can name */
 	SYNC_BYTES = 32 << 20, /* written between two syncs */
+	RECLAIM_PAGES = 1024,  /* for which writers wait, at the end */
 };
 #define RATE_MAX ((uint64_t)10 << 30)
 
@@ -31,6 +32,7 @@ struct btree_checkpoint {
 	struct btree_run run;               /* of the map */
 	uint64_t rate, started_ns, written; /* bytes a second; when; bytes since */
 	uint64_t synced;                    /* of written */
+	uint64_t dirty_from, dirty_to;      /* offsets, of what was written since */
 	bool durable;
 };
 
@@ -173,8 +175,15 @@ static void keep_pace(struct btree_checkpoint *c, uint64_t bytes)
 
 static int sync_pages(struct btree_checkpoint *c)
 {
-	int error = file_sync(c->p->io->file);
+	struct btree_pager *p = c->p;
+	struct file *f = p->io->file;
+	int error = file_sync(f);
 
+	/* The pager has these pages in memory, and another copy is of no use to anybody. */
+	if (c->dirty_to > c->dirty_from && btree_pager_holds(p, btree_pager_pages(p)))
+		f->ops->advise(f, c->dirty_from, c->dirty_to - c->dirty_from,
+			       FILE_DONT_NEED);
+	c->dirty_from = c->dirty_to = 0;
 	c->synced = c->written;
 	return error ? btree_pager_latch(c->p, error, "syncing pages") : 0;
 }
@@ -194,6 +203,10 @@ static int write_out(struct btree_checkpoint *c, uint32_t page, const void *data
 
 	if (error)
 		return error;
+	if (c->dirty_to == c->dirty_from || btree_offset(p, page) < c->dirty_from)
+		c->dirty_from = btree_offset(p, page);
+	if (btree_offset(p, page) + bytes > c->dirty_to)
+		c->dirty_to = btree_offset(p, page) + bytes;
 	(void)port_fetch_add(&p->io->writes, (uint64_t)1);
 	(void)port_fetch_add(&p->io->written_bytes, (uint64_t)bytes);
 	(void)port_fetch_add(&p->io->checkpoint_pages,
@@ -241,17 +254,15 @@ static void unpin_written(struct btree_pager *p, uint32_t page, uint32_t crc,
 /* An inner node's image: what was written last for each child. */
 static void fill_in_children(struct btree_pager *p, struct btree_node *n)
 {
-	unsigned int i, flags;
+	unsigned int i;
 
 	for (i = 0; i < n->count; i++) {
 		struct btree_child child = btree_node_child(n, &p->shape, i);
-		struct kv_slice at = btree_node_value(n, &p->shape, i, &flags);
 
-		if (at.len != sizeof(child) || child.page >= port_load_acquire(&p->limit))
+		if (child.page >= port_load_acquire(&p->limit))
 			continue;
 		child.crc = btree_page_known_crc(p, child.page, child.crc);
-		memcpy((uint8_t *)n + ((const uint8_t *)at.data - (const uint8_t *)n),
-		       &child, sizeof(child));
+		btree_node_set_child(n, &p->shape, i, child);
 	}
 }
 
@@ -428,13 +439,15 @@ void btree_checkpoint_end(struct btree_checkpoint *c, const uint64_t *keep, size
 			s->durable = c->super.generation;
 			s->durable_pages = c->super.pages;
 			s->trim = true;
+			s->ahead_kept = s->ahead;
+			s->ahead = 0;
 			p->io->sequence = c->super.sequence;
 			(void)port_fetch_add(&p->io->checkpoints, (uint64_t)1);
 		} else {
 			recycle(p, c->run);
 		}
 		port_mutex_unlock(&s->lock);
-		btree_pages_reclaim(p, keep, n);
+		(void)btree_pages_reclaim_some(p, keep, n, RECLAIM_PAGES);
 	}
 	checkpoint_free(c);
 }

@@ -77,6 +77,9 @@ struct btree_pager_space {
 	unsigned int buckets, bucket_cap;
 	uint64_t held; /* numbers in todo and buckets */
 	bool trim;     /* look whether the file's end is free */
+	/* The file is not cut below: pages made ahead of the checkpoint to come, or of the
+	 * last. */
+	uint32_t ahead, ahead_kept;
 };
 
 struct btree_pager_io {
@@ -119,6 +122,8 @@ static inline uint64_t btree_offset(const struct btree_pager *p, uint32_t page)
 int btree_pager_grow(struct btree_pager *p, uint32_t need);
 /* The file's end from this page on is given back. */
 void btree_pager_shrink(struct btree_pager *p, uint32_t pages);
+/* Whether all of so large a file can be in memory: then the system need not cache it, too. */
+bool btree_pager_holds(const struct btree_pager *p, uint64_t pages);
 /* The first to call it latches the pager. Returns error. */
 int btree_pager_latch(struct btree_pager *p, int error, const char *what);
 /* 0, or the error that latched the pager, with why. */

@@ -15,8 +15,7 @@
 #include "btree_store.h"
 
 enum {
-	SPARES = 4,  /* log files that are kept for recycling */
-	RESERVE = 2, /* of them, for deletes on a full disk */
+	RESERVE = 2, /* log files kept for recycling, for deletes on a full disk alone */
 	NAME_MAX_BYTES = 64,
 };
 
@@ -199,7 +198,7 @@ static int open_log(struct btree_store *s, const struct contents *c, struct kv_m
 		.env = s->base.env,
 		.dir = s->dir,
 		.store_id = s->id,
-		.spares = SPARES,
+		.spares = BTREE_LOG_SPARES,
 		.reserve = RESERVE,
 		.map = s->option[BTREE_MAP],
 		.group_ns = s->option[BTREE_GROUP_MS] * 1000000,

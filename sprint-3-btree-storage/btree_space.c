@@ -241,6 +241,8 @@ void btree_space_trim(struct btree_pager *p)
 	end = with_reserve(p, end_of(s, s->used));
 	if (end < s->durable_pages)
 		end = s->durable_pages;
+	if (end < s->ahead_kept)
+		end = s->ahead_kept;
 	chunk = btree_offset(p, s->pages) / 8;
 	chunk = chunk < BTREE_IO_BYTES ? BTREE_IO_BYTES : chunk;
 	if (end >= s->pages || btree_offset(p, s->pages - end) < chunk)

@@ -41,6 +41,7 @@ enum {
 	BTREE_LEVELS_MAX = 32, /* two entries a node at least, 2^32 pages at most */
 	BTREE_LOG_WRITE = 0,   /* the one type of log record: the steps of a write */
 	BTREE_LOG_STEP = 8,    /* bytes before a step's key */
+	BTREE_LOG_SPARES = 4,  /* log files kept for recycling, when nothing is written */
 };
 
 enum btree_option {

@@ -171,6 +171,19 @@ static bool checkpoint_helps(struct btree_store *s, int error)
 		       s->option[BTREE_SEGMENT_BYTES];
 }
 
+/* Under write_lock, which is given up meanwhile: files that are kept for the log to come. */
+static bool give_spares(struct btree_store *s, int error)
+{
+	unsigned int n;
+
+	if (error != -ENOSPC)
+		return false;
+	port_mutex_unlock(&s->write_lock);
+	n = log_keep_spares(s->log, BTREE_LOG_SPARES);
+	port_mutex_lock(&s->write_lock);
+	return n;
+}
+
 /* Under write_lock, which is given up meanwhile. */
 static void write_checkpoint(struct btree_store *s)
 {
@@ -357,6 +370,8 @@ int btree_write(struct kv *kv, const struct kv_op *op, size_t n, enum kv_durabil
 			if (!error)
 				continue;
 		}
+		if (give_spares(s, error))
+			continue;
 		if (helped++ == HELP_MAX || !checkpoint_helps(s, error))
 			break;
 		write_checkpoint(s);

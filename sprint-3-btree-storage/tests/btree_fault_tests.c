@@ -445,7 +445,7 @@ static void test_call_without_memory_changes_nothing(void **state)
 
 /* ---- a full disk ---- */
 
-enum { FULL_KEYS = 12000, FULL_BYTES = 400, DISK = 3 << 20 };
+enum { FULL_KEYS = 20000, FULL_BYTES = 400, DISK = 3 << 20 };
 
 /* Puts until there is no room; returns how many keys there are then. */
 static unsigned int fill_disk(struct scene *s, unsigned int from)
