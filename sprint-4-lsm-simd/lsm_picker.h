@@ -5,7 +5,13 @@
  *   lazy     tiers above, one run at the bottom: few rewrites, and yet most keys have one
  *            place (Dayan, Idreos, "Dostoevsky", 2018). The default.
  *   leveled  one run a level, each level "ratio" times the one above (LevelDB, RocksDB)
- *   tiered   up to "ratio" runs a level, merged into one of the level below (Cassandra)
+ *   tiered   up to "ratio" runs a level, merged into one of the level below (Cassandra); the
+ *            last level there is has one run in any style
+ *
+ *   lsm_picker.c  how urgent what is
+ *   lsm_pick.c    what that means in tables
+ *
+ * Who carries out a pick marks all tables of its sources busy as long as it works.
  */
 #ifndef LSM_PICKER_H
 #define LSM_PICKER_H
@@ -25,9 +31,15 @@ struct lsm_layout {
 		blob_live_percent; /* below it a blob file's values are written anew */
 	unsigned int
 		delete_percent; /* tombstones in a table that make it worth a merge */
+	/* Nobody reads at a sequence below this one, nor will: what is deleted at or before it
+	 * can go at the bottom. LSM_SEQUENCE_MAX: there is no snapshot; 0: not known, and no
+	 * table is written again only to be rid of what is deleted. */
+	uint64_t settled;
 };
 
-struct lsm_source { /* tables of one run, in order */
+/* Tables of one run, in order. Those before begin, if any, were merged by earlier pieces and
+ * can perhaps go now: they are part of the source so that they are marked busy. */
+struct lsm_source {
 	struct lsm_table **table;
 	size_t tables;
 };
@@ -54,8 +66,11 @@ struct lsm_pick {
 /* The most urgent work that touches no busy table. 1: *out is it; 0: there is none; -ENOMEM. */
 int lsm_pick(const struct lsm_version *v, const struct lsm_layout *l,
 	     struct lsm_pick *out);
-/* All of [begin, end) into the last level that has any of it, newest to oldest; to make a
- * range compact. Also with one table: to drop what is deleted. end.data NULL: no end. */
+/* What makes a range compact, step by step: call it, carry out what it says, and call it again
+ * until it gives 0. [begin, end) goes into the deepest level that has any of it; tables that
+ * reach beyond the range stay. All of the store (begin empty, end.data NULL) goes level by level
+ * in pieces. Then tables with deleted entries that can go (layout.settled), and those with
+ * values in poor blob files, are written again. */
 int lsm_pick_range(const struct lsm_version *v, const struct lsm_layout *l,
 		   struct kv_slice begin, struct kv_slice end, struct lsm_pick *out);
 void lsm_pick_free(struct lsm_pick *p);

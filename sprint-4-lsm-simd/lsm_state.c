@@ -310,6 +310,39 @@ int lsm_state_apply(struct lsm_state *s, const struct lsm_edit *e, uint64_t new_
 	return error == -ENOMEM ? kv_fail(why, error, "no memory for a version") : error;
 }
 
+/* The least key of a table that is in the runs up to progress_run and that nobody works on: the
+ * compaction has not seen it, else it were busy. */
+static const struct kv_buf *least_unseen(const struct lsm_level *l, uint64_t progress_run)
+{
+	const struct kv_buf *least = NULL;
+	size_t r, t;
+
+	for (r = 0; r < l->runs; r++)
+		for (t = 0; l->run[r].id <= progress_run && t < l->run[r].tables; t++) {
+			const struct lsm_table *table = l->run[r].table[t];
+			const struct kv_buf *key = &table->summary.smallest;
+
+			if (!table->busy &&
+			    (!least || kv_compare(kv_slice(key->data, key->len),
+						  kv_slice(least->data, least->len)) < 0))
+				least = key;
+		}
+	return least;
+}
+
+int lsm_edit_bound_progress(struct lsm_edit *e, const struct lsm_version *v)
+{
+	const struct kv_buf *least;
+
+	if (!e->has_progress || e->progress_level >= LSM_LEVELS)
+		return 0;
+	least = least_unseen(&v->level[e->progress_level], e->progress_run);
+	if (!least || kv_compare(kv_slice(e->progress.data, e->progress.len),
+				 kv_slice(least->data, least->len)) <= 0)
+		return 0;
+	return kv_buf_set(&e->progress, least->data, least->len);
+}
+
 /* ---- putting a version together ---- */
 
 static int compare_blob(const void *a, const void *b)
@@ -474,14 +507,20 @@ static int version_new(const struct lsm_state *s, struct lsm_version **out)
 	return 0;
 }
 
-/* What the state owned is the version's now. */
+/* What the state owned is the version's now. Progress in runs that are gone is over. */
 static void take_over(struct lsm_version *v, struct lsm_state *s)
 {
 	unsigned int level;
 
 	for (level = 0; level < LSM_LEVELS; level++) {
-		v->level[level].progress_run = s->progress[level].run;
-		v->level[level].progress = s->progress[level].key;
+		struct lsm_level *l = &v->level[level];
+
+		l->progress_run = s->progress[level].run;
+		l->progress = s->progress[level].key;
+		if (l->runs && l->run[l->runs - 1].id <= l->progress_run)
+			continue;
+		kv_buf_free(&l->progress);
+		l->progress_run = 0;
 	}
 	port_free(s->place);
 	port_free(s->blob);

@@ -36,6 +36,8 @@ int lsm_state_from(struct lsm_state *s, const struct lsm_version *v);
  * does not fit; after an error s is good for lsm_state_free() only. */
 int lsm_state_apply(struct lsm_state *s, const struct lsm_edit *e, uint64_t new_run,
 		    struct kv_msg *why);
+/* See struct lsm_edit. Busy flags of v must stay as they are meanwhile. */
+int lsm_edit_bound_progress(struct lsm_edit *e, const struct lsm_version *v);
 int lsm_state_set_progress(struct lsm_state *s, unsigned int level, uint64_t run,
 			   struct kv_slice key);
 /* Counts what the tables refer to; blob files without any go. -EINVAL: one is missing. */

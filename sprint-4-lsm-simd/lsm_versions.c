@@ -253,34 +253,6 @@ static void pass_numbers(struct lsm_versions *vs, const struct lsm_edit *e)
 		lsm_versions_pass_number(vs, e->move[i].run);
 }
 
-/* A compaction says how far it has merged the runs up to progress_run. What it has not taken,
- * because it came in the meantime, bounds that: see struct lsm_edit. */
-static int bound_progress(struct lsm_versions *vs, struct lsm_edit *e)
-{
-	const struct lsm_level *l = &vs->current->level[e->progress_level];
-	const struct kv_buf *least = NULL;
-	size_t r, t;
-
-	port_mutex_lock(&vs->lock);
-	for (r = 0; r < l->runs; r++)
-		for (t = 0; l->run[r].id <= e->progress_run && t < l->run[r].tables;
-		     t++) {
-			const struct lsm_table *table = l->run[r].table[t];
-			const struct kv_buf *key = &table->summary.smallest;
-
-			if (table->busy)
-				continue;
-			if (!least || kv_compare(kv_slice(key->data, key->len),
-						 kv_slice(least->data, least->len)) < 0)
-				least = key;
-		}
-	port_mutex_unlock(&vs->lock);
-	if (!least || kv_compare(kv_slice(e->progress.data, e->progress.len),
-				 kv_slice(least->data, least->len)) <= 0)
-		return 0;
-	return kv_buf_set(&e->progress, least->data, least->len);
-}
-
 /* Did an append or a sync that failed leave the log unable to go on? */
 static void note_failure(struct lsm_versions *vs)
 {
@@ -463,8 +435,11 @@ static int commit_locked(struct lsm_versions *vs, struct lsm_edit *e, struct kv_
 	struct env *env = vs->config.env;
 	struct lsm_version *v;
 	uint64_t new_run;
-	int error = e->has_progress ? bound_progress(vs, e) : 0;
+	int error;
 
+	port_mutex_lock(&vs->lock);
+	error = lsm_edit_bound_progress(e, vs->current);
+	port_mutex_unlock(&vs->lock);
 	if (error)
 		return kv_fail(why, error, "no memory for an edit");
 	pass_numbers(vs, e);

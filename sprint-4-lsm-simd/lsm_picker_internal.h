@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0 */
+/*
+ * lsm_picker_internal.h - what lsm_picker.c, which decides what is most urgent, knows of
+ * lsm_pick.c, which says what that means in tables.
+ */
+#ifndef LSM_PICKER_INTERNAL_H
+#define LSM_PICKER_INTERNAL_H
+
+#include "lsm_picker.h"
+
+/* a / b of so much, without overflow; of nothing: all, unless a is 0. */
+static inline uint64_t lsm_share(uint64_t a, uint64_t b, uint64_t of)
+{
+	if (!b)
+		return a ? UINT32_MAX : 0;
+	return of && a > UINT64_MAX / of ? a / b * of : a * of / b;
+}
+
+/* All that is asked of a version again and again. */
+struct lsm_shape {
+	const struct lsm_version *v;
+	const struct lsm_layout *l;
+	unsigned int
+		bottom; /* the deepest level that has tables; 0: none below level 0 */
+};
+
+/* Has this level one run, if it has the layout's shape? */
+bool lsm_is_leveled(const struct lsm_shape *s, unsigned int level);
+/* Runs of a level that a merge from above is not yet done with: they stay out of the next. */
+size_t lsm_unfinished_runs(const struct lsm_shape *s, unsigned int level);
+
+/* Each: 1, *out is the pick; 0: it can't be done now; -ENOMEM. */
+
+/* The runs of a level, or a piece of them, into the next level. */
+int lsm_pick_merge(const struct lsm_shape *s, unsigned int level, struct lsm_pick *out);
+/* A table of a leveled level, or some neighbours, into the next one. */
+int lsm_pick_table(const struct lsm_shape *s, unsigned int level, uint64_t excess,
+		   struct lsm_pick *out);
+/* All of a level one level deeper, as it is. */
+int lsm_pick_descent(const struct lsm_shape *s, unsigned int level, struct lsm_pick *out);
+/* One table again: of a run that stays where it is. */
+int lsm_pick_again(const struct lsm_shape *s, unsigned int level,
+		   const struct lsm_run *run, size_t at, struct lsm_pick *out);
+/* What of [begin, end) is above the deepest level that has any, into that one. */
+int lsm_pick_between(const struct lsm_shape *s, struct kv_slice begin,
+		     struct kv_slice end, struct lsm_pick *out);
+/* Does any run that is older than this one hold keys of the table's range? */
+bool lsm_is_oldest(const struct lsm_version *v, unsigned int level, uint64_t run,
+		   const struct sst_summary *range);
+
+#endif /* LSM_PICKER_INTERNAL_H */
