@@ -125,9 +125,10 @@ static struct sst_builder *new_table(struct bench *b, uint64_t file)
 	};
 	struct sst_builder *builder;
 	struct kv_msg why;
+	char name[32];
 
-	(void)snprintf(b->path, sizeof(b->path), "%s/%llu.sst", b->dir,
-		       (unsigned long long)file);
+	(void)snprintf(name, sizeof(name), "%llu.sst", (unsigned long long)file);
+	bench_must(env_path(b->path, b->dir, name), b->dir);
 	if (sst_builder_new(&c, &builder, &why))
 		bench_die("%s", why.text);
 	return builder;
@@ -252,6 +253,7 @@ static void measure(struct bench *b, const char *what, bool tables)
 
 	bench_must(lsm_keep_begin(&b->keeper, &c), "what to keep");
 	open_merge(b, tables);
+	bench_group(); /* no row is set against another */
 	bench_row(what, b->sources, 0, merge_some, b);
 	lsm_cursor_close(b->merge);
 	if (b->builder)

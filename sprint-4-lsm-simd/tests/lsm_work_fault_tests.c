@@ -249,6 +249,31 @@ static void test_work_ends_when_it_is_told_to(void **state)
 	}
 }
 
+/* In the simulator the tasks of the other parts begin when the first one's has ended. */
+static void test_part_that_fails_ends_the_others(void **state)
+{
+	struct env_sim_fault f = { .calls = 1u << SIM_OPEN, .nth = 1, .path = ".sst" };
+	struct work_case c = { .parts = 3 };
+	struct work_world *w = &world;
+	struct lsm_edit e = { 0 };
+	struct before b;
+
+	(void)state;
+	case_begin(w, &c);
+	w->work.blob_threshold = 0; /* so that a table is the first to be opened */
+	w->end_at = UINT64_MAX;
+	b = note(w);
+	env_sim_fault(w->sim, &f);
+	assert_int_equal(case_try(w, &c, &e), -EIO);
+	assert_true(env_sim_fault_fired(w->sim));
+	env_sim_fault(w->sim, NULL);
+	assert_int_equal(w->paces, 0);
+	check_nothing_is_left(w, &b, &e);
+	assert_int_equal(case_try(w, &c, &e), 0);
+	assert_true(w->paces > 3);
+	case_end(w, &c, &e);
+}
+
 /* One bit of a source changes: the compaction says which file, and leaves all as it is. */
 static void test_damaged_source_is_told(void **state)
 {
@@ -307,6 +332,7 @@ int main(void)
 		FAULT_TEST(test_nth_allocation_fails),
 		FAULT_TEST(test_disk_fills_up_and_is_emptied_again),
 		FAULT_TEST(test_work_ends_when_it_is_told_to),
+		FAULT_TEST(test_part_that_fails_ends_the_others),
 		FAULT_TEST(test_damaged_source_is_told),
 	};
 
