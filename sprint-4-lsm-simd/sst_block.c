@@ -8,6 +8,7 @@
 #include "neon_lsm_ops.h"
 
 enum { SHARED_MORE = 7, UNSHARED_MORE = 31, KIND_BEFORE_ALL = 3, WIDTH_MAX = 7 };
+enum { LINE = 64, PREFETCH_MAX = 1024 };
 
 int sst_block_open(struct sst_block *b, const uint8_t *body, size_t bytes)
 {
@@ -221,6 +222,25 @@ static struct kv_slice behind_prefix(const struct sst_block *b, struct kv_slice 
 			key.len - b->prefix_bytes);
 }
 
+/* Asks for the lines from a restart point to the next, so that a scan waits for all of them
+ * together: large values put a line or two between one key and the next. */
+static inline void prefetch_interval(const struct sst_block *b, uint32_t r, size_t from)
+{
+	const uint8_t *p = b->entries + from;
+	size_t n = (size_t)(b->end - p), i;
+
+	if (r + 1 < b->restarts) {
+		size_t to = port_get_le32(b->offsets + 4 * (size_t)(r + 1));
+
+		if (to > from && to - from < n)
+			n = to - from;
+	}
+	if (n > PREFETCH_MAX)
+		n = PREFETCH_MAX;
+	for (i = 0; i < n; i += LINE)
+		__builtin_prefetch(p + i);
+}
+
 int sst_block_find(const struct sst_block *b, struct kv_slice key, uint64_t stamp,
 		   struct sst_entry *e)
 {
@@ -240,6 +260,7 @@ int sst_block_find(const struct sst_block *b, struct kv_slice key, uint64_t stam
 	offset = port_get_le32(b->offsets + 4 * (size_t)(r < 0 ? 0 : r));
 	if (offset >= (size_t)(b->end - b->entries))
 		return -EBADMSG;
+	prefetch_interval(b, r < 0 ? 0 : (uint32_t)r, offset);
 	return scan(b, b->entries + offset, suffix, stamp, e);
 }
 

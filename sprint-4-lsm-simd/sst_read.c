@@ -399,6 +399,9 @@ static int get_in_block(struct sst *t, const struct point *at, struct kv_slice k
 		error = sst_load(t, &h, ordinal, false, &ref, why);
 	if (error)
 		return error;
+	/* The header, and the heads, of which there is a line or two. */
+	__builtin_prefetch(ref.data + 64);
+	__builtin_prefetch(ref.data + 128);
 	error = sst_open_block(t, &h, ref.data, ref.bytes, &b, why);
 	if (!error) {
 		found = sst_block_find(&b, key, seek, &e);
