@@ -7,7 +7,7 @@ s3_src   := btree_search.c btree_node.c btree_node_search.c btree_node_split.c b
 	    btree_bulk.c btree_backup.c btree_compact.c btree_verify.c btree_dump.c \
 	    btree_files.c btree_files_tree.c btree_files_log.c btree_files_cover.c \
 	    btree_files_check.c btree_files_dump.c btree_files_salvage.c
-s3_bench := btree_benchmarks btree_node_bench btree_draw
+s3_bench := btree_benchmarks btree_latency btree_node_bench btree_draw
 s3_dir   := $(O)/sprint-3-btree-storage/tests
 
 # Tests of a page without files, and tests on the machine's own disk.

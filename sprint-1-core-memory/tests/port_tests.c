@@ -424,6 +424,12 @@ static void test_range_grows_in_place_and_gives_parts_back(void **state)
 		assert_int_equal(base[unit], 0);
 		assert_int_equal(base[2 * unit - 1], 0);
 		assert_int_equal(base[2 * unit], 1);
+		/* What is there stays; what is new is zero. */
+		port_range_populate(&r, 1, 5u << 20);
+		assert_int_equal(base[0], 1);
+		assert_int_equal(base[unit], 0);
+		assert_int_equal(base[2 * unit], 1);
+		assert_int_equal(base[(5u << 20) - 1], 0);
 		port_range_small(&r);
 		assert_int_equal(base[0], 1);
 		assert_int_equal(port_range_grow(&r, r.bytes), 0);
