@@ -80,13 +80,16 @@ int lsm_memtable_new(struct lsm_memory *m, uint64_t bytes, struct lsm_memtable *
 	lsm_arena_init(&t->arena, m);
 	lsm_skiplist_init(&t->list);
 	error = table_new(t, bytes);
-	if (!error)
-		error = lsm_arena_prepare(&t->arena, bytes);
 	if (error)
 		lsm_memtable_free(t);
 	else
 		*out = t;
 	return error;
+}
+
+int lsm_memtable_prepare(struct lsm_memtable *t, uint64_t bytes)
+{
+	return lsm_arena_prepare(&t->arena, bytes);
 }
 
 void lsm_memtable_free(struct lsm_memtable *t)

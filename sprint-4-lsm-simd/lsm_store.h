@@ -82,6 +82,7 @@ struct lsm_mem { /* a memtable and its place in the log */
 			       * view_lock as well */
 	uint64_t last_ticket; /* of the last write; see lsm_write.c */
 	bool used;            /* something has been written to it */
+	bool next_wanted;     /* the flusher was told to make the next one */
 };
 
 struct lsm_view {
@@ -209,7 +210,9 @@ void lsm_view_end(struct lsm_store *s);
  * back when it was not used. */
 int lsm_view_prepare(struct lsm_store *s);
 void lsm_view_unprepare(struct lsm_store *s);
-/* Makes the next active memtable ahead. Failing costs a writer time, no more. */
+/* Makes the next active memtable ahead, when the present one has become worth it. Failing costs
+ * a writer time, no more. */
+bool lsm_mem_is_worth_next(const struct lsm_store *s, const struct lsm_mem *m);
 void lsm_view_make_ahead(struct lsm_store *s);
 /* Retires views that were replaced. No lock is held. */
 void lsm_view_sweep(struct lsm_store *s);

@@ -7,6 +7,8 @@
  */
 #include "lsm_store.h"
 
+enum { AHEAD = 4 }; /* the next memtable is made when a fourth of one is full */
+
 /* ---- memtables ---- */
 
 static struct lsm_mem *mem_new(struct lsm_store *s)
@@ -210,17 +212,24 @@ void lsm_view_unprepare(struct lsm_store *s)
 	view_free(v);
 }
 
+bool lsm_mem_is_worth_next(const struct lsm_store *s, const struct lsm_mem *m)
+{
+	return lsm_memtable_bytes(m->table) >= s->memtable_bytes / AHEAD;
+}
+
 void lsm_view_make_ahead(struct lsm_store *s)
 {
 	struct lsm_mem *m;
-	bool there;
+	bool wanted;
 
 	port_mutex_lock(&s->view_lock);
-	there = s->spare_mem;
+	wanted = !s->spare_mem && lsm_mem_is_worth_next(s, s->view->mem[0]);
 	port_mutex_unlock(&s->view_lock);
-	m = there ? NULL : mem_new(s);
+	m = wanted ? mem_new(s) : NULL;
 	if (!m)
 		return;
+	/* What can't be had now, the writer takes when it needs it. */
+	(void)lsm_memtable_prepare(m->table, s->memtable_bytes);
 	port_mutex_lock(&s->view_lock);
 	if (!s->spare_mem) {
 		s->spare_mem = m;

@@ -280,7 +280,7 @@ static int append_ranges(struct lsm_store *s, struct write *w)
 /* One attempt. -EAGAIN: the log is to be waited for; -EBUSY: a flush is. */
 static int try_append(struct lsm_store *s, struct write *w)
 {
-	bool full;
+	bool full, next = false;
 	int error = 0;
 
 	port_mutex_lock(&s->append_lock);
@@ -310,10 +310,14 @@ static int try_append(struct lsm_store *s, struct write *w)
 	w->mem->end = s->log_end;
 	w->mem->last_ticket = w->ticket;
 	w->mem->used = true;
+	next = !w->mem->next_wanted && lsm_mem_is_worth_next(s, w->mem);
+	w->mem->next_wanted |= next;
 out:
 	port_mutex_unlock(&s->append_lock);
 	if (full)
 		lsm_view_sweep(s);
+	if (next)
+		lsm_background_wake(s);
 	return error;
 }
 

@@ -206,9 +206,11 @@ static int check_partition(struct audit *a, uint32_t p)
 		if (!error && !i && !sst_index_entry(&a->t->top, p, &top) &&
 		    (top.stamp != e.stamp ||
 		     a->t->top.prefix_bytes + top.unshared != key.len ||
-		     memcmp(key.data, a->t->top.prefix, a->t->top.prefix_bytes) ||
-		     memcmp((char *)key.data + a->t->top.prefix_bytes, top.key,
-			    top.unshared)))
+		     kv_compare(kv_slice(key.data, a->t->top.prefix_bytes),
+				kv_slice(a->t->top.prefix, a->t->top.prefix_bytes)) ||
+		     kv_compare(kv_slice((char *)key.data + a->t->top.prefix_bytes,
+					 top.unshared),
+				kv_slice(top.key, top.unshared))))
 			error = bad(a, a->t->footer.top.offset, "bound of a partition", p,
 				    index.count);
 	}
