@@ -323,12 +323,15 @@ struct range { /* NULL: what is most urgent */
 static int compact_once(struct lsm_store *s, const struct range *range, bool *did,
 			struct kv_msg *why)
 {
-	struct lsm_version *v = lsm_versions_lock(s->versions);
+	struct lsm_layout layout = s->layout;
+	struct lsm_version *v;
 	struct lsm_pick pick;
-	int found = range ? lsm_pick_range(v, &s->layout, range->begin, range->end, &pick)
-			  : lsm_pick(v, &s->layout, &pick);
-	int error;
+	int found, error;
 
+	layout.settled = lsm_snapshot_oldest(s);
+	v = lsm_versions_lock(s->versions);
+	found = range ? lsm_pick_range(v, &layout, range->begin, range->end, &pick)
+		      : lsm_pick(v, &layout, &pick);
 	*did = found == 1;
 	if (*did) {
 		set_busy(&pick, true);

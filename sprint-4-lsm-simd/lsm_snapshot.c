@@ -60,3 +60,13 @@ int lsm_snapshot_list(struct lsm_store *s, uint64_t **out, size_t *n)
 	*out = list;
 	return list ? 0 : -ENOMEM;
 }
+
+uint64_t lsm_snapshot_oldest(struct lsm_store *s)
+{
+	uint64_t sequence;
+
+	port_mutex_lock(&s->snapshot_lock);
+	sequence = s->oldest ? s->oldest->sequence : port_load_acquire(&s->visible);
+	port_mutex_unlock(&s->snapshot_lock);
+	return sequence;
+}

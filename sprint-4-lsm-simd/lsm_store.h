@@ -257,6 +257,8 @@ int lsm_snapshot(struct kv *kv, struct kv_snapshot **out);
 void lsm_release(struct kv *kv, struct kv_snapshot *snap);
 /* Sequences of all snapshots, ascending; *out is the caller's to port_free(). */
 int lsm_snapshot_list(struct lsm_store *s, uint64_t **out, size_t *n);
+/* Nobody reads at a sequence before it, nor will: of the oldest snapshot, or of now. */
+uint64_t lsm_snapshot_oldest(struct lsm_store *s);
 
 /* ---- lsm_background.c ---- */
 
