@@ -341,6 +341,7 @@ int btree_checkpoint_now(struct btree_store *s, struct kv_msg *why)
 	btree_ahead_end(s->pager);
 	port_mutex_unlock(&s->write_lock);
 	reclaim(s);
+	(void)log_keep_spares(s->log, BTREE_LOG_SPARES);
 	btree_work_give(s);
 	return error;
 }

@@ -283,6 +283,8 @@ int btree_compact(struct kv *kv)
 		error = btree_checkpoint_take(c.s, 0, true, NULL);
 	if (!error && passes)
 		error = btree_checkpoint_take(c.s, 0, true, NULL);
+	/* Nor are files for the log to come of use to one who wants space. */
+	(void)log_keep_spares(c.s->log, BTREE_LOG_SPARES);
 	btree_work_give(c.s);
 	kv_buf_free(&c.from);
 	kv_buf_free(&c.value);

@@ -197,23 +197,23 @@ static unsigned int spares_of(const char *dir)
 /* Files are made for the first interval, and go round from then on; a closed store has few. */
 static void test_log_files_go_round_between_checkpoints(void **state)
 {
-	enum { INTERVALS = 8, PAIRS = 6000 };
+	enum { CHECKPOINTS = 16, PAIRS = 500 };
 	const char *dir = fresh();
 	struct kv *kv = store_open(dir, "segment_bytes=64k,checkpoint_bytes=1m");
-	uint64_t created = 0, i;
-	unsigned int n;
+	uint64_t created, recycled;
 
 	(void)state;
-	for (n = 0; n < INTERVALS; n++) {
-		for (i = 0; i < PAIRS; i++)
-			store_put(kv, (unsigned int)(i % 500), BYTES);
-		assert_int_equal(btree_checkpoint_now(btree_store(kv), NULL), 0);
-		if (n == 1)
-			created = store_stat(kv, "log_segments_created");
-	}
-	assert_in_range(store_stat(kv, "log_segments_created"), 1, created + 4);
-	assert_true(store_stat(kv, "log_segments_recycled") > 4 * 16);
-	assert_in_range(spares_of(dir), 5, 16 + BTREE_LOG_SPARES);
+	while (store_stat(kv, "checkpoints") < CHECKPOINTS)
+		put_all(kv, 0, PAIRS);
+	/* Writers may be ahead of a checkpoint, by some intervals at most. */
+	created = store_stat(kv, "log_segments_created");
+	recycled = store_stat(kv, "log_segments_recycled");
+	assert_true(created + recycled >= CHECKPOINTS * 16);
+	assert_true(recycled > created);
+	assert_true(spares_of(dir) <= 16 + BTREE_LOG_SPARES);
+	/* One who asks for a checkpoint, or for space, gets these as well. */
+	assert_int_equal(btree_checkpoint_now(btree_store(kv), NULL), 0);
+	assert_true(spares_of(dir) <= BTREE_LOG_SPARES);
 	store_close(kv);
 	assert_in_range(spares_of(dir), 0, BTREE_LOG_SPARES);
 }
