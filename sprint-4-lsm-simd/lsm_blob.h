@@ -29,7 +29,8 @@ struct lsm_blob_ref {          /* the value of an LSM_BLOB entry, packed little-
 void lsm_blob_ref_put(uint8_t out[LSM_BLOB_REF_BYTES], const struct lsm_blob_ref *ref);
 /* -EBADMSG when it is none. */
 int lsm_blob_ref_get(struct kv_slice value, struct lsm_blob_ref *out);
-/* Bytes of the record, with its key: what a blob file's live bytes are counted in. */
+/* Bytes of the record, with its header and key: what live bytes are counted in, here and in struct
+ * sst_blob_use. */
 uint64_t lsm_blob_record_bytes(size_t key_bytes, size_t value_bytes);
 
 struct lsm_blob_builder;

@@ -29,8 +29,8 @@ $(s4_sim_tests:%=$(s4_dir)/%): $(s2_sim)
 
 s4_bench := lsm_memory_bench lsm_merge_bench sst_bench
 
-# Blocks and tables as fuzz targets: see s2_fuzz.
-s4_table_fuzz := sst_block_fuzz sst_fuzz
+# Blocks, tables and the manifest as fuzz targets: see s2_fuzz.
+s4_table_fuzz := sst_block_fuzz sst_fuzz lsm_manifest_fuzz
 s4_table_fuzz_obj := $(s2_sim) $(O)/sprint-2-hash-storage/tests/fuzz.o
 s4_table_fuzz_link := $(s4_table_fuzz_obj) $(O)/sprint-1-core-memory/port_fault.o $(O)/libs4.a $(O)/libs2.a $(O)/libs1.a
 s4_tests += $(s4_table_fuzz:%=%_tests)

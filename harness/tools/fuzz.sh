@@ -20,6 +20,7 @@ tests=sprint-2-hash-storage/tests
 targets="$tests/log_fuzz $tests/index_fuzz $tests/store_fuzz"
 targets="$targets sprint-3-btree-storage/tests/btree_node_fuzz"
 targets="$targets sprint-4-lsm-simd/tests/sst_block_fuzz sprint-4-lsm-simd/tests/sst_fuzz"
+targets="$targets sprint-4-lsm-simd/tests/lsm_manifest_fuzz"
 
 # A count that the input makes up must not become memory: -malloc_limit_mb.
 fuzz_one() { # target, name
