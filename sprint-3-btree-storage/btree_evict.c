@@ -275,6 +275,11 @@ bool btree_pager_is_full(struct btree_pager *p)
 	return port_load_acquire(&p->io->resident) >= p->io->budget;
 }
 
+bool btree_pager_is_overfull(struct btree_pager *p)
+{
+	return port_load_acquire(&p->io->resident) > p->io->budget + p->io->budget / 4;
+}
+
 void btree_pager_may_outgrow(struct btree_pager *p, bool may)
 {
 	port_store_release(&p->io->may_outgrow, may);

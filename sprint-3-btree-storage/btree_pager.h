@@ -191,6 +191,8 @@ int btree_pages_reserve(struct btree_pager *p, uint32_t n, uint32_t run, bool ur
 /* Whether the budget is used up: then a reserve may have failed for changed inner nodes, which
  * stay in memory until a checkpoint has been written. Any thread. */
 bool btree_pager_is_full(struct btree_pager *p);
+/* ... by so much that who fetches a page waits until something goes. */
+bool btree_pager_is_overfull(struct btree_pager *p);
 /* For replaying a log, when no checkpoint can be written: pages that cannot go may be more
  * than the budget. */
 void btree_pager_may_outgrow(struct btree_pager *p, bool may);

@@ -201,8 +201,13 @@ void btree_tree_rebalance(struct btree_tree *t, struct kv_slice key)
 {
 	struct btree_path path;
 	unsigned int level;
-	int error = take_room(t);
+	int error;
 
+	/* Each page that is not in memory would be waited for, and so would the checkpoint that
+	 * ends it be. */
+	if (btree_pager_is_overfull(t->pager))
+		return;
+	error = take_room(t);
 	if (error || btree_path_find(t, &t->tip, key, &path, NULL, NULL))
 		return;
 	for (level = 0; !error && level + 1 < path.levels; level++) {
