@@ -106,7 +106,8 @@ static size_t node_bytes(const struct level *l, unsigned int level, unsigned int
 	size_t stored = body - n * prefix;
 
 	if (level)
-		stored -= entry(l, first)->key_bytes - prefix;
+		stored -= entry(l, first)->key_bytes - prefix +
+			  n * (sizeof(struct btree_child) - BTREE_CHILD_BYTES);
 	return BTREE_NODE_HEADER + cap * (4 + sizeof(struct btree_slot)) + lower + upper +
 	       stored;
 }

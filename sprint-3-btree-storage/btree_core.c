@@ -102,6 +102,7 @@ void btree_tree_publish(struct btree_tree *t, const struct btree_version *v)
 struct descent {
 	uint64_t root;         /* word; 0: of a kept version */
 	uint32_t page, parent; /* parent BTREE_NO_PAGE: page is the root */
+	unsigned int index;    /* of the parent's entry */
 	uint64_t version, parent_version;
 	uint64_t publications; /* before it began; unless of a kept version */
 };
@@ -120,11 +121,15 @@ static bool arrived(const struct btree_tree *t, const struct descent *d)
 }
 
 /* The page is locked or not in memory. -EAGAIN: begin the look-up anew. */
-static int bring(struct btree_tree *t, const struct descent *d, uint32_t crc,
-		 struct kv_msg *why)
+static int bring(struct btree_tree *t, const struct descent *d, struct kv_msg *why)
 {
+	uint32_t crc = port_load_relaxed(&t->opened_root_crc);
 	int error;
 
+	if (d->parent != BTREE_NO_PAGE)
+		crc = btree_node_child(btree_page(t->pager, d->parent), t->shape,
+				       d->index)
+			      .crc;
 	if (!arrived(t, d))
 		return -EAGAIN;
 	error = btree_page_fetch(t->pager, d->page, crc, why);
@@ -140,30 +145,25 @@ static bool leaf_holds(const struct btree_tree *t, const struct descent *d)
 static int descend(struct btree_tree *t, uint64_t root, uint64_t publications, bool kept,
 		   struct kv_slice key, struct descent *d, struct kv_msg *why)
 {
-	struct btree_child child = { word_page(root),
-				     port_load_relaxed(&t->opened_root_crc) };
 	unsigned int level = word_levels(root);
-	const struct btree_node *n;
 
 	*d = (struct descent){ .root = kept ? 0 : root,
-			       .page = child.page,
+			       .page = word_page(root),
 			       .parent = BTREE_NO_PAGE,
 			       .publications = publications };
 	for (;;) {
 		if (!btree_page_begin(t->pager, d->page, &d->version))
-			return bring(t, d, child.crc, why);
+			return bring(t, d, why);
 		if (!arrived(t, d))
 			return -EAGAIN;
 		if (--level == 0)
 			return 0;
-		n = btree_page(t->pager, d->page);
-		child = btree_node_child(n, t->shape,
-					 btree_node_child_index(n, t->shape, key));
 		d->parent = d->page;
 		d->parent_version = d->version;
-		d->page = child.page;
+		d->page = btree_node_route(btree_page(t->pager, d->page), t->shape, key,
+					   &d->index);
 		/* Its state and its first lines are then on their way together. */
-		btree_node_prefetch(btree_page(t->pager, child.page), t->shape);
+		btree_node_prefetch(btree_page(t->pager, d->page), t->shape);
 	}
 }
 

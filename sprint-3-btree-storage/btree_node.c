@@ -89,9 +89,69 @@ static bool has_room(const struct btree_node *n, const struct btree_shape *shape
 bool btree_node_fits(const struct btree_node *n, const struct btree_shape *shape,
 		     struct kv_slice key, size_t value_bytes)
 {
+	if (n->page.level)
+		value_bytes = BTREE_CHILD_BYTES;
 	return n->count < shape->max_keys &&
 	       has_room(n, shape, n->count + 1u, suffix_of(n, key).len + value_bytes);
 }
+
+/* ---- heads ---- */
+
+/* Entries from it on have keys of their own. */
+static unsigned int first_keyed(const struct btree_node *n)
+{
+	return n->page.level ? 1 : 0;
+}
+
+static void set_shared(struct btree_node *n, const uint8_t *key, size_t bytes)
+{
+	if (bytes > BTREE_PREFIX_START)
+		bytes = BTREE_PREFIX_START;
+	memset(n->prefix_start, 0, sizeof(n->prefix_start));
+	if (bytes)
+		memcpy(n->prefix_start, key, bytes);
+	n->shared_bytes = (uint8_t)bytes;
+}
+
+void node_make_heads(struct btree_node *n)
+{
+	const struct btree_slot *slot = node_slots(n), *first = slot + first_keyed(n);
+	const struct btree_slot *end = slot + n->count;
+	const uint8_t *base = node_base(n);
+	uint32_t *head = node_heads(n);
+	unsigned int i;
+
+	/* What the first and the last share, those between share too. */
+	if (!n->prefix_bytes && first < end)
+		set_shared(n, base + first->at,
+			   bytes_common(base + first->at, first->key_bytes,
+					base + end[-1].at, end[-1].key_bytes));
+	for (i = 0; i < n->count; i++)
+		head[i] = suffix_head(base + slot[i].at, slot[i].key_bytes,
+				      n->shared_bytes);
+}
+
+/* A key is about to come. If all that were there share more than they do with it, the heads
+ * are made anew; that is at most as often as there are bytes to be shared. */
+static void share_with(struct btree_node *n, const uint8_t *key, size_t bytes)
+{
+	const size_t common = bytes_common(n->prefix_start, n->shared_bytes, key, bytes);
+	const struct btree_slot *slot = node_slots(n);
+	unsigned int i;
+
+	if (n->count <= first_keyed(n)) {
+		set_shared(n, key, bytes);
+		return;
+	}
+	if (common == n->shared_bytes)
+		return;
+	set_shared(n, key, common);
+	for (i = 0; i < n->count; i++)
+		node_heads(n)[i] = suffix_head(node_base(n) + slot[i].at,
+					       slot[i].key_bytes, n->shared_bytes);
+}
+
+/* ---- room for entries ---- */
 
 /* Heads and slots for so many; the room between slots and heap suffices. */
 static void set_cap(struct btree_node *n, unsigned int cap)
@@ -127,15 +187,14 @@ static void compact(struct btree_node *n, const struct btree_shape *shape,
 	n->dead = 0;
 	for (i = 0; i < n->count; i++) {
 		struct btree_slot *s = &slot[head[i] & 0xffff];
-		uint32_t at = take_heap(n, slot_bytes(s));
+		uint32_t bytes = slot_bytes(s, n->page.level);
+		uint32_t at = take_heap(n, bytes);
 
-		memmove(base + at, base + s->at, slot_bytes(s));
+		memmove(base + at, base + s->at, bytes);
 		s->at = (uint16_t)at;
 	}
 	set_cap(n, cap);
-	slot = node_slots(n);
-	for (i = 0; i < n->count; i++)
-		head[i] = head_of(base + slot[i].at, slot[i].key_bytes);
+	node_make_heads(n);
 }
 
 /* So many bytes between slots and heap, with `count` slots. */
@@ -164,14 +223,19 @@ struct btree_slot node_put_record(struct btree_node *n, struct btree_key suffix,
 				  struct kv_slice value, unsigned int flags)
 {
 	const size_t key_bytes = suffix.prefix.len + suffix.suffix.len;
-	const struct btree_slot s = {
-		.at = (uint16_t)take_heap(n, key_bytes + value.len),
-		.key_bytes = (uint16_t)key_bytes,
-		.value_bytes = (uint16_t)value.len,
-		.flags = (uint16_t)flags,
-	};
-	uint8_t *p = node_base(n) + s.at;
+	struct btree_slot s = { .key_bytes = (uint16_t)key_bytes };
+	uint8_t *p;
 
+	if (n->page.level) {
+		memcpy(&s.child, value.data, sizeof(s.child));
+		value = kv_slice((const uint8_t *)value.data + sizeof(s.child),
+				 BTREE_CHILD_BYTES);
+	} else {
+		s.value_bytes = (uint16_t)value.len;
+		s.flags = (uint16_t)flags;
+	}
+	s.at = (uint16_t)take_heap(n, key_bytes + value.len);
+	p = node_base(n) + s.at;
 	if (suffix.prefix.len)
 		memcpy(p, suffix.prefix.data, suffix.prefix.len);
 	if (suffix.suffix.len)
@@ -180,6 +244,11 @@ struct btree_slot node_put_record(struct btree_node *n, struct btree_key suffix,
 		memcpy(p + key_bytes, value.data, value.len);
 	return s;
 }
+
+_Static_assert(offsetof(struct btree_child, page) == 0 &&
+		       offsetof(struct btree_child, crc) == 4 &&
+		       sizeof(struct btree_child) == 4 + BTREE_CHILD_BYTES,
+	       "a child's page, then what its record has");
 
 void btree_node_insert(struct btree_node *n, const struct btree_shape *shape,
 		       unsigned int i, struct kv_slice key, struct kv_slice value,
@@ -192,12 +261,15 @@ void btree_node_insert(struct btree_node *n, const struct btree_shape *shape,
 
 	if (n->page.level && !i)
 		k.suffix.len = 0;
-	make_room(n, shape, n->count + 1u, k.suffix.len + value.len);
+	make_room(n, shape, n->count + 1u,
+		  k.suffix.len + (n->page.level ? BTREE_CHILD_BYTES : value.len));
+	if (!n->prefix_bytes && (i || !n->page.level))
+		share_with(n, k.suffix.data, k.suffix.len);
 	head = node_heads(n) + i;
 	slot = node_slots(n) + i;
 	memmove(head + 1, head, behind * sizeof(*head));
 	memmove(slot + 1, slot, behind * sizeof(*slot));
-	*head = head_of(k.suffix.data, k.suffix.len);
+	*head = suffix_head(k.suffix.data, k.suffix.len, n->shared_bytes);
 	*slot = node_put_record(n, k, value, flags);
 	n->count++;
 }
@@ -212,11 +284,11 @@ static void move_value(struct btree_node *n, const struct btree_shape *shape,
 	const struct btree_key k = { .suffix = kv_slice(suffix, s.key_bytes) };
 
 	memcpy(suffix, node_base(n) + s.at, s.key_bytes);
-	free_record(n, s.at, slot_bytes(&s));
+	free_record(n, s.at, slot_bytes(&s, false));
 	node_slots(n)[i] = (struct btree_slot){ .at = 0 };
 	make_room(n, shape, n->count, k.suffix.len + value.len);
 	node_slots(n)[i] = node_put_record(n, k, value, flags);
-	node_heads(n)[i] = head_of(suffix, k.suffix.len);
+	node_heads(n)[i] = suffix_head(suffix, k.suffix.len, n->shared_bytes);
 }
 
 bool btree_node_set_value(struct btree_node *n, const struct btree_shape *shape,
@@ -235,7 +307,7 @@ bool btree_node_set_value(struct btree_node *n, const struct btree_shape *shape,
 	n->dead += s->value_bytes - (uint32_t)value.len;
 	s->value_bytes = (uint16_t)value.len;
 	s->flags = (uint16_t)flags;
-	if (!slot_bytes(s))
+	if (!slot_bytes(s, false))
 		s->at = 0;
 	return true;
 }
@@ -243,7 +315,11 @@ bool btree_node_set_value(struct btree_node *n, const struct btree_shape *shape,
 void btree_node_set_child(struct btree_node *n, const struct btree_shape *shape,
 			  unsigned int i, struct btree_child child)
 {
-	(void)btree_node_set_value(n, shape, i, kv_slice(&child, sizeof(child)), 0);
+	struct btree_slot *s = &node_slots(n)[i];
+
+	(void)shape;
+	s->child = child.page;
+	memcpy(node_base(n) + s->at + s->key_bytes, &child.crc, sizeof(child.crc));
 }
 
 /* The first entry of an inner node has no key of its own. */
@@ -264,7 +340,7 @@ void btree_node_remove(struct btree_node *n, const struct btree_shape *shape,
 	struct btree_slot *slot = node_slots(n) + i;
 	const size_t behind = n->count - i - 1u;
 
-	free_record(n, slot->at, slot_bytes(slot));
+	free_record(n, slot->at, slot_bytes(slot, n->page.level));
 	memmove(head, head + 1, behind * sizeof(*head));
 	memmove(slot, slot + 1, behind * sizeof(*slot));
 	n->count--;

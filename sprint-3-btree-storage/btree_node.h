@@ -14,9 +14,16 @@
  * time (btree_search.h), and only among equal heads at the keys themselves. After Graefe,
  * "Modern B-Tree Techniques" (2011), and Leis et al., LeanStore (2018).
  *
+ * The root, and the first and the last node of each level, lie at an end of all keys: their
+ * fences have nothing in common, and if all keys begin alike, so would all heads. So in a node
+ * without a prefix, heads leave out what its keys share (as many bytes as the header has room
+ * for), though the records have it.
+ *
  * A leaf (level 0) maps keys to values. An inner node's entry i has a separator, the lower
  * bound of the keys of its child, and the child (struct btree_child) as its value; entry 0's
- * separator is the lower fence and is stored as an empty suffix with head 0.
+ * separator is the lower fence and is stored as an empty suffix with head 0. A child's page
+ * stands in the slot, where a search ends, so that the way down needs no record; its CRC in the
+ * record.
  *
  * The fences are the last bytes of the page, first lower, then upper. A record without bytes
  * lies nowhere: its `at` is 0.
@@ -41,6 +48,7 @@ enum {
 	BTREE_NODE_HEADER = 64,
 	BTREE_CAP_STEP = 16, /* heads and slots are made room for so many at a time */
 	BTREE_PREFIX_START = 16,
+	BTREE_CHILD_BYTES = 4, /* that an inner node's record has behind the key */
 };
 
 enum btree_page_kind {
@@ -62,10 +70,15 @@ struct btree_page_header {
 };
 
 struct btree_slot {
-	uint16_t at;        /* of the record: key suffix, then value */
+	uint16_t at; /* of the record: key suffix, then value; or the child's CRC */
 	uint16_t key_bytes; /* of the suffix */
-	uint16_t value_bytes;
-	uint16_t flags; /* enum btree_slot_flag */
+	union {
+		struct {
+			uint16_t value_bytes;
+			uint16_t flags; /* enum btree_slot_flag */
+		};
+		uint32_t child; /* of an inner node: its page */
+	};
 };
 
 enum btree_slot_flag {
@@ -82,9 +95,10 @@ struct btree_node { /* 64 bytes, at the beginning of the page */
 		prefix_bytes; /* what all keys begin with: the beginning of the lower fence */
 	uint16_t lower_at, lower_bytes;
 	uint16_t upper_at, upper_bytes;
-	uint16_t unbounded; /* 1: there is no upper fence */
-	/* The prefix's first bytes, then zeroes: a search mostly needs no more of it, and so
-	 * one cache line less. */
+	uint8_t unbounded;    /* 1: there is no upper fence */
+	uint8_t shared_bytes; /* without a prefix: what all keys begin with nevertheless */
+	/* The prefix's first bytes, or the shared ones, then zeroes: a search mostly needs no
+	 * more of it, and so one cache line less. */
 	uint8_t prefix_start[BTREE_PREFIX_START];
 };
 
@@ -159,6 +173,9 @@ struct kv_slice btree_node_lower(const struct btree_node *n,
 /* data NULL: unbounded. */
 struct kv_slice btree_node_upper(const struct btree_node *n,
 				 const struct btree_shape *shape);
+/* btree_node_child_index(), and the page of the child there. */
+uint32_t btree_node_route(const struct btree_node *n, const struct btree_shape *shape,
+			  struct kv_slice key, unsigned int *index);
 /* Asks the processor for the lines that a search begins with. */
 void btree_node_prefetch(const struct btree_node *n, const struct btree_shape *shape);
 

@@ -61,6 +61,8 @@ static int check_fences(const struct btree_node *n, const struct btree_shape *sh
 		return bad(n, HEADER, "the upper fence is below the lower one", why);
 	if (n->prefix_bytes != common)
 		return bad(n, HEADER, "the prefix is not what the fences share", why);
+	if (n->shared_bytes)
+		return 0;
 	memcpy(start, lower, common < sizeof(start) ? common : sizeof(start));
 	if (memcmp(n->prefix_start, start, sizeof(start)) != 0)
 		return bad(n, HEADER, "the prefix's beginning is not that of the fence",
@@ -68,25 +70,45 @@ static int check_fences(const struct btree_node *n, const struct btree_shape *sh
 	return 0;
 }
 
+static int check_shared(const struct btree_node *n, struct kv_msg *why)
+{
+	unsigned int i;
+
+	if (n->shared_bytes > (n->prefix_bytes ? 0 : BTREE_PREFIX_START))
+		return bad(n, HEADER, "keys share more than there is room for", why);
+	for (i = n->shared_bytes; n->shared_bytes && i < BTREE_PREFIX_START; i++)
+		if (n->prefix_start[i])
+			return bad(n, HEADER, "something stands behind what keys share",
+				   why);
+	return 0;
+}
+
 static int check_slot(const struct btree_node *n, const struct btree_shape *shape,
 		      unsigned int i, struct kv_msg *why)
 {
 	const struct btree_slot *s = &node_slots(n)[i];
-	const uint32_t floor = node_floor(n, shape), bytes = slot_bytes(s);
-	const bool overflow = s->flags == BTREE_SLOT_OVERFLOW;
+	const uint32_t floor = node_floor(n, shape);
+	const uint32_t bytes = slot_bytes(s, n->page.level);
+	const bool overflow = !n->page.level && s->flags == BTREE_SLOT_OVERFLOW;
 
 	if (bytes ? s->at < n->heap || s->at > floor || bytes > floor - s->at
 		  : s->at != 0)
 		return bad(n, (int)i, "its record is not among the records", why);
 	if (n->prefix_bytes + s->key_bytes > BTREE_KEY_MAX)
 		return bad(n, (int)i, "its key is too long", why);
-	if (n->page.level && (s->flags || s->value_bytes != sizeof(struct btree_child)))
-		return bad(n, (int)i, "it is not a child", why);
-	if (overflow ? s->value_bytes != sizeof(struct btree_overflow) : s->flags)
+	if (n->page.level && !s->child)
+		return bad(n, (int)i, "it leads to no child", why);
+	if (overflow ? s->value_bytes != sizeof(struct btree_overflow)
+		     : !n->page.level && s->flags)
 		return bad(n, (int)i, "its value is of no known kind", why);
 	if (n->page.level && !i && s->key_bytes)
 		return bad(n, (int)i, "the first child has a key", why);
-	if (node_heads(n)[i] != head_of(node_base(n) + s->at, s->key_bytes))
+	if ((!n->page.level || i) &&
+	    (s->key_bytes < n->shared_bytes ||
+	     memcmp(node_base(n) + s->at, n->prefix_start, n->shared_bytes) != 0))
+		return bad(n, (int)i, "its key does not begin as all do", why);
+	if (node_heads(n)[i] !=
+	    suffix_head(node_base(n) + s->at, s->key_bytes, n->shared_bytes))
 		return bad(n, (int)i, "its head is not that of its key", why);
 	return 0;
 }
@@ -167,13 +189,14 @@ static int check_overlaps(const struct btree_node *n, const struct btree_shape *
 	unsigned int i;
 
 	for (i = 0; i < n->count; i++)
-		live += slot_bytes(&slot[i]);
+		live += slot_bytes(&slot[i], n->page.level);
 	if (n->dead > floor - n->heap || live != floor - n->heap - n->dead)
 		return bad(n, HEADER, "live and dead bytes are not all bytes", why);
 	for (window = 0; window < shape->page_bytes; window += WINDOW_BYTES) {
 		memset(bit, 0, sizeof(bit));
 		for (i = 0; i < n->count; i++)
-			if (!mark(bit, window, slot[i].at, slot_bytes(&slot[i])))
+			if (!mark(bit, window, slot[i].at,
+				  slot_bytes(&slot[i], n->page.level)))
 				return bad(n, (int)i, "its record overlaps another", why);
 	}
 	return 0;
@@ -187,6 +210,8 @@ int btree_node_check(const struct btree_node *n, const struct btree_shape *shape
 
 	if (!error)
 		error = check_fences(n, shape, why);
+	if (!error)
+		error = check_shared(n, why);
 	for (i = 0; !error && i < n->count; i++)
 		error = check_slot(n, shape, i, why);
 	if (!error)

@@ -46,9 +46,9 @@ static inline unsigned int node_cap_for(unsigned int count)
 }
 
 /* A slot's bytes of key and value. */
-static inline uint32_t slot_bytes(const struct btree_slot *s)
+static inline uint32_t slot_bytes(const struct btree_slot *s, bool inner)
 {
-	return (uint32_t)s->key_bytes + s->value_bytes;
+	return (uint32_t)s->key_bytes + (inner ? BTREE_CHILD_BYTES : s->value_bytes);
 }
 
 /* ---- bytes as numbers: in the order of memcmp ---- */
@@ -82,6 +82,12 @@ static inline uint32_t head_of(const uint8_t *p, size_t n)
 	if (n >= 2)
 		return load_be16(p) << 16 | (n == 3 ? (uint32_t)p[2] << 8 : 0);
 	return n ? (uint32_t)p[0] << 24 : 0;
+}
+
+/* Of an entry's key suffix, in a node whose keys share so much. */
+static inline uint32_t suffix_head(const uint8_t *suffix, size_t n, unsigned int shared)
+{
+	return n > shared ? head_of(suffix + shared, n - shared) : 0;
 }
 
 /* n < 8 bytes; their numbers compare as they do. The two halves overlap: where the first
@@ -131,8 +137,10 @@ struct node_view {
 	const struct btree_slot *slot;
 	uint32_t page_bytes;
 	unsigned int count;
-	unsigned int prefix_bytes;
-	const uint8_t *prefix;
+	unsigned int prefix_bytes, shared_bytes; /* one of them is 0 */
+	bool inner;
+	bool keyless;          /* entry 0 does not share it */
+	const uint8_t *prefix; /* or what is shared */
 };
 
 static inline uint64_t node_word(const struct btree_node *n, size_t at)
@@ -148,6 +156,7 @@ static inline void node_view(struct node_view *v, const struct btree_node *n,
 	unsigned int count = sizes & 0xffff, cap = sizes >> 16 & 0xffff;
 	unsigned int prefix = fences >> 32 & 0xffff,
 		     lower_at = (unsigned int)(fences >> 48);
+	const unsigned int shared = port_load_relaxed(&n->shared_bytes);
 
 	cap &= ~(BTREE_CAP_STEP - 1u); /* keeps slots aligned */
 	if (BTREE_NODE_HEADER + cap * BTREE_ENTRY_FIXED > shape->page_bytes)
@@ -161,6 +170,9 @@ static inline void node_view(struct node_view *v, const struct btree_node *n,
 	v->page_bytes = shape->page_bytes;
 	v->count = count < cap ? count : cap;
 	v->prefix_bytes = prefix;
+	v->shared_bytes = prefix || shared > BTREE_PREFIX_START ? 0 : shared;
+	v->inner = port_load_relaxed(&n->page.level);
+	v->keyless = v->shared_bytes && v->inner;
 	v->prefix = prefix <= BTREE_PREFIX_START ? n->prefix_start : v->base + lower_at;
 }
 
@@ -180,19 +192,21 @@ static inline struct btree_slot node_view_slot(const struct node_view *v, unsign
 		port_load_relaxed((const btree_word *)(const void *)&v->slot[i]);
 	const struct btree_slot s = { .at = (uint16_t)w,
 				      .key_bytes = (uint16_t)(w >> 16),
-				      .value_bytes = (uint16_t)(w >> 32),
-				      .flags = (uint16_t)(w >> 48) };
+				      .child = (uint32_t)(w >> 32) };
 
-	if (s.at > v->page_bytes || slot_bytes(&s) > v->page_bytes - s.at)
-		return (struct btree_slot){ .flags = 0 };
+	if (s.at > v->page_bytes || slot_bytes(&s, v->inner) > v->page_bytes - s.at)
+		return (struct btree_slot){ .at = 0 };
 	return s;
 }
 
 /* ---- building (btree_node.c) ---- */
 
 /* A record for an entry of a node that has the room: key without the node's prefix, value
- * behind it. */
+ * behind it; an inner node's value is a struct btree_child. */
 struct btree_slot node_put_record(struct btree_node *n, struct btree_key suffix,
 				  struct kv_slice value, unsigned int flags);
+/* Of a node whose slots and records are there: finds what its keys share, and makes all
+ * heads. */
+void node_make_heads(struct btree_node *n);
 
 #endif /* BTREE_NODE_INTERNAL_H */

@@ -17,10 +17,11 @@ enum { PREFETCH = BTREE_NODE_HEADER + 48 * BTREE_ENTRY_FIXED };
 
 /* ---- searching ---- */
 
-/* What is sought, behind the prefix. */
+/* What is sought, behind the prefix; known: what heads have said of it. */
 struct rest {
 	const uint8_t *data;
 	size_t len;
+	size_t known;
 };
 
 /* Entry i's key against what is sought; heads are equal. */
@@ -29,7 +30,7 @@ static inline int compare_entry(const struct node_view *v, unsigned int i,
 {
 	const struct btree_slot s = node_view_slot(v, i);
 	const size_t n = s.key_bytes < r->len ? s.key_bytes : r->len;
-	const size_t known = n >= 4 ? 4 : 0; /* the heads were these */
+	const size_t known = n >= r->known ? r->known : 0;
 	int c = bytes_compare(v->base + s.at + known, r->data + known, n - known);
 
 	return c ? c : (s.key_bytes > r->len) - (s.key_bytes < r->len);
@@ -61,10 +62,22 @@ static unsigned int search_run(const struct node_view *v, unsigned int lo, uint3
 	return lo;
 }
 
+/* The key is below all that share their beginning. Among them is not an inner node's entry 0,
+ * which is below every key but the empty one. */
+static unsigned int below_shared(const struct node_view *v, struct kv_slice key,
+				 bool *found)
+{
+	if (!v->keyless || !v->count)
+		return 0;
+	*found = !key.len;
+	return !*found;
+}
+
 static inline unsigned int view_lower_bound(const struct node_view *v,
 					    struct kv_slice key, bool *found)
 {
-	const size_t common = key.len < v->prefix_bytes ? key.len : v->prefix_bytes;
+	const size_t lead = v->prefix_bytes + v->shared_bytes;
+	const size_t common = key.len < lead ? key.len : lead;
 	const uint8_t *k = key.len ? key.data : v->base; /* NULL has no neighbours */
 	int c = bytes_compare(k, v->prefix, common);
 	struct rest r;
@@ -72,14 +85,16 @@ static inline unsigned int view_lower_bound(const struct node_view *v,
 	unsigned int i;
 
 	*found = false;
-	/* Between valid fences the prefix is the key's; else the answer is an edge. */
+	/* Between valid fences the prefix is the key's; what is shared need not be: then the
+	 * answer is an edge. */
 	if (c > 0)
 		return v->count;
-	if (c < 0 || common < v->prefix_bytes)
-		return 0;
-	r.data = k + common;
-	r.len = key.len - common;
-	h = head_of(r.data, r.len);
+	if (c < 0 || common < lead)
+		return below_shared(v, key, found);
+	r.data = k + v->prefix_bytes;
+	r.len = key.len - v->prefix_bytes;
+	r.known = v->shared_bytes + 4;
+	h = head_of(k + lead, key.len - lead);
 	i = btree_search_heads(v->head, v->count, h);
 	if (i == v->count || port_load_relaxed(&v->head[i]) != h)
 		return i;
@@ -106,7 +121,7 @@ bool btree_node_find(const struct btree_node *n, const struct btree_shape *shape
 
 	node_view(&v, n, shape);
 	i = view_lower_bound(&v, key, &found);
-	if (!found)
+	if (!found || v.inner)
 		return false;
 	s = node_view_slot(&v, i);
 	*value = kv_slice(v.base + s.at + s.key_bytes, s.value_bytes);
@@ -126,6 +141,20 @@ unsigned int btree_node_child_index(const struct btree_node *n,
 	return i - (!found && i);
 }
 
+uint32_t btree_node_route(const struct btree_node *n, const struct btree_shape *shape,
+			  struct kv_slice key, unsigned int *index)
+{
+	struct node_view v;
+	unsigned int i;
+	bool found;
+
+	node_view(&v, n, shape);
+	i = view_lower_bound(&v, key, &found);
+	i -= !found && i;
+	*index = i;
+	return i < v.count ? port_load_relaxed(&v.slot[i].child) : 0;
+}
+
 void btree_node_prefetch(const struct btree_node *n, const struct btree_shape *shape)
 {
 	const uint8_t *p = node_base(n);
@@ -142,11 +171,11 @@ struct kv_slice btree_node_value(const struct btree_node *n,
 				 const struct btree_shape *shape, unsigned int i,
 				 unsigned int *flags)
 {
-	struct btree_slot s = { .flags = 0 };
+	struct btree_slot s = { .at = 0 };
 	struct node_view v;
 
 	node_view(&v, n, shape);
-	if (i < v.count)
+	if (i < v.count && !v.inner)
 		s = node_view_slot(&v, i);
 	*flags = s.flags;
 	return kv_slice(v.base + s.at + s.key_bytes, s.value_bytes);
@@ -172,12 +201,12 @@ struct kv_slice btree_node_show(const struct btree_node *n,
 				const struct btree_shape *shape, unsigned int i,
 				void *out, size_t *key_bytes, unsigned int *flags)
 {
-	struct btree_slot s = { .flags = 0 };
+	struct btree_slot s = { .at = 0 };
 	struct node_view v;
 	size_t prefix, suffix;
 
 	node_view(&v, n, shape);
-	if (i < v.count)
+	if (i < v.count && !v.inner)
 		s = node_view_slot(&v, i);
 	prefix = v.prefix_bytes < BTREE_KEY_MAX ? v.prefix_bytes : BTREE_KEY_MAX;
 	suffix = s.key_bytes < BTREE_KEY_MAX - prefix ? s.key_bytes
@@ -192,12 +221,17 @@ struct kv_slice btree_node_show(const struct btree_node *n,
 struct btree_child btree_node_child(const struct btree_node *n,
 				    const struct btree_shape *shape, unsigned int i)
 {
-	unsigned int flags;
-	const struct kv_slice value = btree_node_value(n, shape, i, &flags);
 	struct btree_child child = { .page = 0 };
+	struct btree_slot s;
+	struct node_view v;
 
-	if (value.len == sizeof(child))
-		memcpy(&child, value.data, sizeof(child));
+	node_view(&v, n, shape);
+	if (i >= v.count || !v.inner)
+		return child;
+	s = node_view_slot(&v, i);
+	child.page = s.child;
+	if (s.at)
+		memcpy(&child.crc, v.base + s.at + s.key_bytes, sizeof(child.crc));
 	return child;
 }
 
@@ -228,7 +262,7 @@ struct kv_slice btree_node_upper(const struct btree_node *n,
 struct btree_key btree_node_key(const struct btree_node *n,
 				const struct btree_shape *shape, unsigned int i)
 {
-	struct btree_slot s = { .flags = 0 };
+	struct btree_slot s = { .at = 0 };
 	struct node_view v;
 
 	if (!i && port_load_relaxed(&n->page.level))

@@ -30,6 +30,7 @@ struct entry {
 	struct btree_key key;
 	struct kv_slice value; /* of the new entry no data, but the length */
 	unsigned int flags;
+	struct btree_child child; /* of an inner node, for a value */
 };
 
 static struct kv_slice run_lower(const struct run *r)
@@ -70,8 +71,12 @@ static struct entry run_entry(const struct run *r, unsigned int i)
 	}
 	base = node_base(n);
 	s = &node_slots(n)[i];
-	e.value = kv_slice(base + s->at + s->key_bytes, s->value_bytes);
-	e.flags = s->flags;
+	if (n->page.level) {
+		e.child = btree_node_child(n, r->shape, i);
+	} else {
+		e.value = kv_slice(base + s->at + s->key_bytes, s->value_bytes);
+		e.flags = s->flags;
+	}
 	e.key.prefix = kv_slice(base + n->lower_at, n->prefix_bytes);
 	e.key.suffix = kv_slice(base + s->at, s->key_bytes);
 	if (n->page.level && !i) {
@@ -92,8 +97,8 @@ static size_t run_bytes(const struct run *r, unsigned int i)
 		return r->extra_key.len + r->extra_value_bytes;
 	s = &node_slots(n)[i];
 	if (n->page.level && !i)
-		return (n == r->b ? r->b_lower.len : n->lower_bytes) + s->value_bytes;
-	return (size_t)n->prefix_bytes + slot_bytes(s);
+		return (n == r->b ? r->b_lower.len : n->lower_bytes) + BTREE_CHILD_BYTES;
+	return (size_t)n->prefix_bytes + slot_bytes(s, n->page.level);
 }
 
 static size_t run_total(const struct run *r)
@@ -276,8 +281,9 @@ static void deal_entry(struct btree_node *n, const struct entry *e, unsigned int
 		       bool first)
 {
 	const size_t prefix = e->key.prefix.len, cut = n->prefix_bytes;
+	const struct kv_slice value =
+		n->page.level ? kv_slice(&e->child, sizeof(e->child)) : e->value;
 	struct btree_key k = e->key;
-	struct btree_slot s;
 
 	if (first) {
 		k = (struct btree_key){ .suffix = kv_slice(NULL, 0) };
@@ -288,9 +294,7 @@ static void deal_entry(struct btree_node *n, const struct entry *e, unsigned int
 		k.suffix = kv_slice((const uint8_t *)k.suffix.data + (cut - prefix),
 				    k.suffix.len - (cut - prefix));
 	}
-	s = node_put_record(n, k, e->value, e->flags);
-	node_slots(n)[i] = s;
-	node_heads(n)[i] = head_of(node_base(n) + s.at, s.key_bytes);
+	node_slots(n)[i] = node_put_record(n, k, value, e->flags);
 }
 
 /* The same where the prefix has not become shorter: the record but for its beginning, which
@@ -299,16 +303,15 @@ static void deal_record(struct btree_node *n, const struct btree_node *from,
 			struct btree_slot s, unsigned int i)
 {
 	const uint8_t *old = node_base(from) + s.at;
-	uint8_t *record;
+	uint32_t bytes;
 
 	old += n->prefix_bytes - from->prefix_bytes;
 	s.key_bytes = (uint16_t)(s.key_bytes - (n->prefix_bytes - from->prefix_bytes));
-	n->heap -= slot_bytes(&s);
-	record = node_base(n) + n->heap;
-	s.at = slot_bytes(&s) ? (uint16_t)n->heap : 0;
-	memcpy(record, old, slot_bytes(&s));
+	bytes = slot_bytes(&s, n->page.level);
+	n->heap -= bytes;
+	s.at = bytes ? (uint16_t)n->heap : 0;
+	memcpy(node_base(n) + n->heap, old, bytes);
 	node_slots(n)[i] = s;
-	node_heads(n)[i] = head_of(record, s.key_bytes);
 }
 
 /* Entries [from, to) into a node that lies in none of the run's; backwards, so that their
@@ -335,6 +338,7 @@ static void deal(const struct run *r, unsigned int from, unsigned int to,
 			deal_entry(n, &e, i - from, level && i == from);
 		}
 	}
+	node_make_heads(n);
 }
 
 /* ---- splitting ---- */
@@ -359,7 +363,8 @@ void btree_node_split_point(const struct btree_node *n, const struct btree_shape
 			       .replaces = replaces,
 			       .extra_at = i,
 			       .extra_key = key,
-			       .extra_value_bytes = value_bytes,
+			       .extra_value_bytes =
+				       n->page.level ? BTREE_CHILD_BYTES : value_bytes,
 			       .count = n->count + (replaces ? 0u : 1u) };
 	const size_t total = run_total(&r);
 	struct cut c;

@@ -147,13 +147,13 @@ static void verify_entry(const struct btree_forest *f, const struct btree_node *
 	size_t len = btree_node_key_copy(n, &f->shape, i, key);
 	struct btree_child child;
 	struct kv_slice value;
-	unsigned int flags;
+	unsigned int flags, at;
 	bool found;
 
 	assert_slice(kv_slice(key, len), p->key);
-	assert_slice(btree_node_value(n, &f->shape, i, &flags), p->value);
-	assert_int_equal(flags, p->flags);
 	if (!f->level) {
+		assert_slice(btree_node_value(n, &f->shape, i, &flags), p->value);
+		assert_int_equal(flags, p->flags);
 		assert_int_equal(btree_node_lower_bound(n, &f->shape, p->key, &found), i);
 		assert_true(found);
 		assert_true(btree_node_find(n, &f->shape, p->key, &value, &flags));
@@ -167,6 +167,9 @@ static void verify_entry(const struct btree_forest *f, const struct btree_node *
 	assert_int_equal(btree_node_child_index(n, &f->shape, p->key), i);
 	child = btree_node_child(n, &f->shape, i);
 	assert_memory_equal(&child, p->value.data, sizeof(child));
+	assert_int_equal(btree_node_route(n, &f->shape, p->key, &at), child.page);
+	assert_int_equal(at, i);
+	assert_int_equal(btree_node_value(n, &f->shape, i, &flags).len, 0);
 }
 
 static void verify_node(const struct btree_forest *f, unsigned int k, unsigned int before)
@@ -185,7 +188,8 @@ static void verify_node(const struct btree_forest *f, unsigned int k, unsigned i
 		const struct btree_forest_pair *p = &f->pair[before + i];
 
 		verify_entry(f, n, i, p);
-		live += p->value.len + sizeof(struct btree_slot) + 4;
+		live += (f->level ? BTREE_CHILD_BYTES : p->value.len) +
+			sizeof(struct btree_slot) + 4;
 		if (!f->level || i)
 			live += p->key.len - n->prefix_bytes;
 	}

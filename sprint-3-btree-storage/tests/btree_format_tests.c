@@ -116,14 +116,15 @@ static void test_inner_node_is_these_bytes(void **state)
 	assert_int_equal(btree_node_check(n, &shape, NULL), 0);
 	expect_bytes(page.bytes,
 		     "00000000 34120000 5544332211000000 01 02 0000 00000000");
-	expect_bytes(page.bytes + 24, "0200 1000 ec0f0000 00000000");
-	expect_bytes(page.bytes + 36, "0000 ff0f 0100 0000 0000 0100");
-	expect_zeroes(48, 64);
-	expect_bytes(page.bytes + 64, "00000000 00746163");
-	expect_bytes(page.bytes + 128, "f70f 0000 0800 0000");
-	expect_bytes(page.bytes + 136, "ec0f 0300 0800 0000");
-	expect_bytes(page.bytes + 0xfec, "636174 20000000 88776655");
-	expect_bytes(page.bytes + 0xff7, "10000000 44332211");
+	expect_bytes(page.bytes + 24, "0200 1000 f40f0000 00000000");
+	expect_bytes(page.bytes + 36, "0000 ff0f 0100 0000 0000 0103");
+	expect_bytes(page.bytes + 48, "636174");
+	expect_zeroes(51, 64);
+	expect_bytes(page.bytes + 64, "00000000 00000000");
+	expect_bytes(page.bytes + 128, "fb0f 0000 10000000");
+	expect_bytes(page.bytes + 136, "f40f 0300 20000000");
+	expect_bytes(page.bytes + 0xff4, "636174 88776655");
+	expect_bytes(page.bytes + 0xffb, "44332211");
 	expect_bytes(page.bytes + 0xfff, "62");
 }
 

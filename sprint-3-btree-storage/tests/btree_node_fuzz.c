@@ -23,8 +23,9 @@ static void mend(struct btree_node *n, const struct btree_shape *shape)
 	for (i = 0; i < v.count; i++) {
 		const struct btree_slot s = node_view_slot(&v, i);
 
-		node_heads(n)[i] = head_of(v.base + s.at, s.key_bytes);
-		live += slot_bytes(&s);
+		node_heads(n)[i] =
+			suffix_head(v.base + s.at, s.key_bytes, n->shared_bytes);
+		live += slot_bytes(&s, v.inner);
 	}
 	n->dead = node_floor(n, shape) - n->heap - live;
 }

@@ -62,6 +62,8 @@ void btree_node_read_all(const struct btree_node *n, const struct btree_shape *s
 		look_at(n, shape, value);
 	i = btree_node_child_index(n, shape, key);
 	demand(!i || i <= n->count, "a child beyond the count");
+	(void)btree_node_route(n, shape, key, &i);
+	demand(!i || i <= n->count, "a way beyond the count");
 	look_at(n, shape, btree_node_lower(n, shape));
 	look_at(n, shape, btree_node_upper(n, shape));
 	btree_node_prefetch(n, shape);
@@ -81,6 +83,8 @@ static void demand_search(const struct btree_node *n, const struct btree_shape *
 
 	demand(btree_node_child_index(n, shape, kv_slice(key, len)) == i,
 	       "a key does not find itself");
+	(void)btree_node_route(n, shape, kv_slice(key, len), &at);
+	demand(at == i, "a key does not find its way");
 	if (n->page.level)
 		return;
 	at = btree_node_lower_bound(n, shape, kv_slice(key, len), &found);

@@ -326,7 +326,160 @@ static void test_first_child_goes(void **state)
 	assert_int_equal(btree_node_child(f.node, &f.shape, 0).page, 11);
 	assert_int_equal(btree_node_child(f.node, &f.shape, 1).page, 12);
 	assert_key(&f, f.node, 0, "");
-	assert_int_equal(f.node->dead, 2 + sizeof(struct btree_child));
+	assert_int_equal(f.node->dead, 2 + BTREE_CHILD_BYTES);
+	fixture_free(&f);
+}
+
+/* ---- what keys share where there is no prefix ---- */
+
+static void assert_bound(const struct fixture *f, const char *key, unsigned int at,
+			 bool equal)
+{
+	bool found;
+
+	assert_int_equal(btree_node_lower_bound(f->node, &f->shape, kv_str(key), &found),
+			 at);
+	assert_int_equal(found, equal);
+}
+
+static void test_heads_leave_out_what_keys_share(void **state)
+{
+	struct fixture f = fixture_new(4096, UNBOUNDED);
+	const uint32_t *head = (uint32_t *)(void *)((uint8_t *)f.node + 64);
+
+	(void)state;
+	btree_node_init(f.node, &f.shape, 0, nothing, without_end);
+	put(&f, f.node, kv_str("user1"), kv_str("1"));
+	assert_int_equal(f.node->shared_bytes, 5);
+	put(&f, f.node, kv_str("user30"), kv_str("3"));
+	put(&f, f.node, kv_str("user20"), kv_str("2"));
+	assert_int_equal(f.node->shared_bytes, 4);
+	assert_int_equal(head[0], 0x31000000);
+	assert_int_equal(head[1], 0x32300000);
+	assert_int_equal(head[2], 0x33300000);
+	assert_bound(&f, "user1", 0, true);
+	assert_bound(&f, "user30", 2, true);
+	assert_bound(&f, "user", 0, false);
+	assert_bound(&f, "use", 0, false);
+	assert_bound(&f, "", 0, false);
+	assert_bound(&f, "usf", 3, false);
+	assert_bound(&f, "user3", 2, false);
+	put(&f, f.node, kv_str("uber"), kv_str("0"));
+	assert_int_equal(f.node->shared_bytes, 1);
+	assert_int_equal(head[1], 0x73657231);
+	assert_bound(&f, "user20", 2, true);
+	put(&f, f.node, nothing, kv_str("less"));
+	assert_int_equal(f.node->shared_bytes, 0);
+	assert_bound(&f, "user30", 4, true);
+	assert_bound(&f, "", 0, true);
+	fixture_free(&f);
+}
+
+static void test_keys_share_as_much_as_the_header_holds(void **state)
+{
+	struct fixture f = fixture_new(4096, UNBOUNDED);
+
+	(void)state;
+	btree_node_init(f.node, &f.shape, 0, nothing, without_end);
+	put(&f, f.node, kv_str("twenty bytes of key 1"), kv_str("1"));
+	put(&f, f.node, kv_str("twenty bytes of key 2"), kv_str("2"));
+	assert_int_equal(f.node->shared_bytes, BTREE_PREFIX_START);
+	assert_bound(&f, "twenty bytes of key 2", 1, true);
+	assert_bound(&f, "twenty bytes of key", 0, false);
+	assert_bound(&f, "twenty bytes of", 0, false);
+	fixture_free(&f);
+}
+
+/* An inner node's first entry lies below what the others share. */
+static void test_children_below_what_keys_share(void **state)
+{
+	static const struct {
+		const char *key;
+		unsigned int child;
+	} cases[] = {
+		{ "", 0 },      { "a", 0 },      { "user", 0 },  { "user19", 0 },
+		{ "user2", 1 }, { "user29", 1 }, { "user3", 2 }, { "v", 2 },
+	};
+	struct fixture f = fixture_new(4096, UNBOUNDED);
+	unsigned int at;
+	size_t i;
+
+	(void)state;
+	btree_node_init(f.node, &f.shape, 1, nothing, without_end);
+	put_child(&f, f.node, "", 10);
+	put_child(&f, f.node, "user2", 11);
+	put_child(&f, f.node, "user3", 12);
+	assert_int_equal(f.node->shared_bytes, 4);
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_int_equal(
+			btree_node_route(f.node, &f.shape, kv_str(cases[i].key), &at),
+			10 + cases[i].child);
+		assert_int_equal(at, cases[i].child);
+	}
+	assert_bound(&f, "", 0, true);
+	assert_bound(&f, "us", 1, false);
+	put_child(&f, f.node, "b", 13);
+	assert_int_equal(f.node->shared_bytes, 0);
+	assert_int_equal(btree_node_route(f.node, &f.shape, kv_str("user1"), &at), 13);
+	fixture_free(&f);
+}
+
+/* A split, of the root say, makes nodes that share again what those before did not. */
+static void test_shared_bytes_grow_when_nodes_are_made(void **state)
+{
+	struct fixture f = fixture_new(4096, UNBOUNDED);
+
+	(void)state;
+	btree_node_init(f.node, &f.shape, 0, nothing, without_end);
+	put(&f, f.node, kv_str("a"), kv_str("1"));
+	put(&f, f.node, kv_str("user1"), kv_str("2"));
+	put(&f, f.node, kv_str("user2"), kv_str("3"));
+	f.split.at = 1;
+	f.split.key_bytes = 1;
+	f.split.key[0] = 'u';
+	btree_node_split(f.node, f.right, &f.shape, &f.split, f.scratch);
+	check(&f, f.node);
+	check(&f, f.right);
+	assert_int_equal(f.node->shared_bytes, 1);
+	assert_int_equal(f.right->shared_bytes, 4);
+	btree_node_merge(f.node, f.right, &f.shape, kv_str("u"), f.scratch);
+	check(&f, f.node);
+	assert_int_equal(f.node->shared_bytes, 0);
+	fixture_free(&f);
+}
+
+static void assert_bad(const struct fixture *f, const char *says)
+{
+	struct kv_msg why = { "" };
+
+	assert_int_equal(btree_node_check(f->node, &f->shape, &why), -EBADMSG);
+	assert_non_null(strstr(why.text, says));
+}
+
+static void test_check_of_what_keys_share(void **state)
+{
+	struct fixture f = fixture_new(4096, UNBOUNDED);
+	struct btree_child nowhere = { 0, 7 };
+
+	(void)state;
+	btree_node_init(f.node, &f.shape, 1, nothing, without_end);
+	put_child(&f, f.node, "", 10);
+	put_child(&f, f.node, "user2", 11);
+	put_child(&f, f.node, "user3", 12);
+	f.node->shared_bytes = 17;
+	assert_bad(&f, "more than there is room for");
+	f.node->shared_bytes = 3;
+	assert_bad(&f, "behind what keys share");
+	f.node->shared_bytes = 4;
+	f.node->prefix_start[2] ^= 1;
+	assert_bad(&f, "entry 1: its key does not begin as all do");
+	f.node->prefix_start[2] ^= 1;
+	f.node->shared_bytes = 6;
+	assert_bad(&f, "entry 1: its key does not begin as all do");
+	f.node->shared_bytes = 4;
+	check(&f, f.node);
+	btree_node_set_child(f.node, &f.shape, 2, nowhere);
+	assert_bad(&f, "entry 2: it leads to no child");
 	fixture_free(&f);
 }
 
@@ -359,6 +512,11 @@ int main(void)
 		cmocka_unit_test(test_node_is_full_at_max_keys),
 		cmocka_unit_test(test_child_index),
 		cmocka_unit_test(test_first_child_goes),
+		cmocka_unit_test(test_heads_leave_out_what_keys_share),
+		cmocka_unit_test(test_keys_share_as_much_as_the_header_holds),
+		cmocka_unit_test(test_children_below_what_keys_share),
+		cmocka_unit_test(test_shared_bytes_grow_when_nodes_are_made),
+		cmocka_unit_test(test_check_of_what_keys_share),
 		cmocka_unit_test(test_prefetch_of_any_node),
 	};
 
