@@ -260,7 +260,7 @@ int lsm_flush_oldest(struct lsm_store *s, bool keep_log, bool *did, struct kv_ms
 	/* All of it visible, so that a snapshot taken later needs no older version; and the log
 	 * durable up to where it will be read from. */
 	if (!keep_log) {
-		lsm_write_wait(s, m->last_ticket);
+		lsm_write_wait(s, m->tickets);
 		error = log_sync(s->log, end);
 		if (error)
 			lsm_store_stop(s, error, "syncing the log");

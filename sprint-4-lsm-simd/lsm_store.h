@@ -78,11 +78,12 @@ struct lsm_mem { /* a memtable and its place in the log */
 	struct lsm_store *store;
 	uint32_t references; /* atomic: views */
 	/* under append_lock, constant when it is no longer the active one */
-	uint64_t begin, end;  /* positions: all of its writes are in between; begin under
+	uint64_t begin, end; /* positions: all of its writes are in between; begin under
 			       * view_lock as well */
-	uint64_t last_ticket; /* of the last write; see lsm_write.c */
-	bool used;            /* something has been written to it */
-	bool next_wanted;     /* the flusher was told to make the next one */
+	uint64_t
+		tickets; /* given out when its last write had its own; 0: all was replayed */
+	bool used;       /* something has been written to it */
+	bool next_wanted; /* the flusher was told to make the next one */
 };
 
 struct lsm_view {
@@ -129,7 +130,7 @@ struct lsm_store {
 	/* atomic */
 	_Alignas(64) struct lsm_view *view; /* changes under view_lock */
 	uint64_t visible; /* sequence of the last write that readers see */
-	uint64_t done;    /* tickets up to it are visible, or given up */
+	uint64_t done;    /* so many tickets are visible, or given up */
 
 	_Alignas(64) struct port_mutex append_lock;
 	/* protected by append_lock */
@@ -240,8 +241,8 @@ int lsm_write(struct kv *kv, const struct kv_op *op, size_t n, enum kv_durabilit
 int lsm_write_step(struct kv_slice *rest, struct kv_op *op);
 /* For recovery, single-threaded: puts a record into the active memtable. */
 int lsm_write_replay(struct lsm_store *s, const struct log_record *r, struct kv_msg *why);
-/* Waits until all writes with this ticket or one before are visible. */
-void lsm_write_wait(struct lsm_store *s, uint64_t ticket);
+/* Waits until the first so many tickets are visible, or given up. */
+void lsm_write_wait(struct lsm_store *s, uint64_t tickets);
 /* Makes a new active memtable if the present one has writes: all that was written before the
  * call is in the log before *position, and in memtables that are not the active one. */
 int lsm_write_switch(struct lsm_store *s, uint64_t *position);

@@ -308,7 +308,7 @@ static int try_append(struct lsm_store *s, struct write *w)
 	w->ticket = s->ticket++;
 	s->log_end = w->item.position + w->log_bytes;
 	w->mem->end = s->log_end;
-	w->mem->last_ticket = w->ticket;
+	w->mem->tickets = s->ticket;
 	w->mem->used = true;
 	next = !w->mem->next_wanted && lsm_mem_is_worth_next(s, w->mem);
 	w->mem->next_wanted |= next;
@@ -364,17 +364,17 @@ int lsm_write_switch(struct lsm_store *s, uint64_t *position)
 
 /* ---- becoming visible ---- */
 
-void lsm_write_wait(struct lsm_store *s, uint64_t ticket)
+void lsm_write_wait(struct lsm_store *s, uint64_t tickets)
 {
 	struct env *env = s->base.env;
 	unsigned int i;
 
 	for (i = 0; i < SPINS; i++)
-		if (port_load_acquire(&s->done) > ticket)
+		if (port_load_acquire(&s->done) >= tickets)
 			return;
 	port_mutex_lock(&s->publish_lock);
 	(void)port_fetch_add(&s->waiting, 1u);
-	while (port_load_acquire(&s->done) <= ticket)
+	while (port_load_acquire(&s->done) < tickets)
 		env->ops->cond_wait(env, s->published, &s->publish_lock, 0);
 	(void)port_fetch_add(&s->waiting, (uint32_t)-1);
 	port_mutex_unlock(&s->publish_lock);
@@ -385,8 +385,7 @@ static void show(struct lsm_store *s, uint64_t ticket, uint64_t last)
 {
 	struct env *env = s->base.env;
 
-	if (ticket)
-		lsm_write_wait(s, ticket - 1);
+	lsm_write_wait(s, ticket);
 	if (last)
 		port_store_release(&s->visible, last);
 	/* With a full order between this and looking whether somebody waits. */
