@@ -29,7 +29,8 @@ uint64_t lsm_memory_bytes(const struct lsm_memory *m); /* taken, used or not */
 
 /* For about this many bytes of entries; it takes more when it has to. */
 int lsm_memtable_new(struct lsm_memory *m, uint64_t bytes, struct lsm_memtable **out);
-/* Takes memory for so many bytes now, so that inserts need not wait for it. -ENOMEM. */
+/* Takes memory for so many bytes now, so that inserts need not wait for it. Before
+ * the first insert. -ENOMEM. */
 int lsm_memtable_prepare(struct lsm_memtable *t, uint64_t bytes);
 void lsm_memtable_free(struct lsm_memtable *t);
 

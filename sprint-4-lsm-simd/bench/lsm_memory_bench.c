@@ -83,6 +83,7 @@ static double fill_table(struct tables *t)
 	size_t i;
 
 	bench_must(lsm_memtable_new(t->memory, t->n * 192, &t->table), "memtable");
+	bench_must(lsm_memtable_prepare(t->table, t->n * 192), "memory");
 	start = bench_now_ns();
 	for (i = 0; i < t->n; i++) {
 		const struct kv_slice key = order_at(t, i);

@@ -329,7 +329,7 @@ static void test_values_of_any_size(void **state)
 
 static void test_next_memtable_takes_the_memory_of_the_last(void **state)
 {
-	uint64_t bytes;
+	uint64_t bytes = 0;
 	int round;
 
 	(void)state;
@@ -338,6 +338,7 @@ static void test_next_memtable_takes_the_memory_of_the_last(void **state)
 		char key[TEXT];
 		uint64_t i;
 
+		assert_int_equal(lsm_memtable_prepare(t, 3 << 20), 0);
 		if (!round)
 			bytes = lsm_memory_bytes(memory);
 		for (i = 0; lsm_memtable_bytes(t) < (3 << 20) - 1000; i++)
@@ -366,6 +367,8 @@ static void test_no_memory_at_every_allocation(void **state)
 		error = lsm_memory_new(0, false, &m);
 		if (!error)
 			error = lsm_memtable_new(m, 600 << 10, &t);
+		if (!error)
+			error = lsm_memtable_prepare(t, 600 << 10);
 		if (!error)
 			error = lsm_memtable_reserve(t, 3 << 20, &room);
 		if (!error)
