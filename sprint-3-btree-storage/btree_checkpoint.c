@@ -273,7 +273,8 @@ static void conclude(struct btree_store *s, int error, bool written, uint64_t be
 	struct env *env = s->base.env;
 
 	if (!error) {
-		(void)log_keep_spares(s->log, spares_wanted(s));
+		if (written)
+			(void)log_keep_spares(s->log, spares_wanted(s));
 		/* What this fails to give back, the next one does. */
 		(void)drop_log(s, port_load_relaxed(&s->checkpoint_position));
 		set_marks(s);

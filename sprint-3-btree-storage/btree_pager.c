@@ -180,6 +180,9 @@ static uint32_t ahead_want(struct btree_pager *p)
 	port_mutex_lock(&s->lock);
 	want = s->pages + (dirty > s->free ? dirty - s->free : 0);
 	port_mutex_unlock(&s->lock);
+	/* A few more are had in no time, and a small file is to stay small. */
+	if (want < (uint64_t)s->pages + AHEAD_PAGES)
+		return 0;
 	if (want >= p->io->max_pages || !btree_pager_holds(p, want))
 		return 0;
 	if (env->ops->free_space(env, p->io->path, &room))
