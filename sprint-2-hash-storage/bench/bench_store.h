@@ -33,9 +33,16 @@ static inline void bench_remove_store(char *dir)
 		bench_die("%s cannot be removed: %s", dir, strerror(-error));
 }
 
-/* "below/name" into a buffer of ENV_PATH_MAX. */
+/* "below/name" into a buffer of ENV_PATH_MAX; below is made where it is not there: nobody has
+ * built into build/ who names another place. */
 static inline void bench_name_store(char *out, const char *below, const char *name)
 {
+	struct env *env = env_posix();
+	int error = env->ops->mkdir(env, below);
+
+	if (error && error != -EEXIST)
+		bench_die("%s cannot be made: %s; name a directory by --dir", below,
+			  strerror(-error));
 	if (env_path(out, below, name))
 		bench_die("the path of --dir is too long");
 }
