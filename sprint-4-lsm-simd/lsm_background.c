@@ -156,7 +156,8 @@ static int work_commit(struct lsm_store *s, const struct lsm_work *w,
 /* ---- the log ---- */
 
 struct old {
-	uint64_t before, number[OLD];
+	uint64_t first_kept; /* the number of the segment that replay begins in */
+	uint64_t number[OLD];
 	size_t n;
 };
 
@@ -164,17 +165,17 @@ static int find_old(void *arg, const struct log_segment *seg)
 {
 	struct old *o = arg;
 
-	if (!seg->sealed || seg->end > o->before || o->n == OLD)
+	if (!seg->sealed || seg->number + seg->units > o->first_kept || o->n == OLD)
 		return 1;
 	o->number[o->n++] = seg->number;
 	return 0;
 }
 
-/* Segments that end at or before the position are given up. Nobody reads them: failing costs
- * space, until the next flush. */
+/* Segments before the position's are given up. That one stays, though its end may be all that
+ * is needed of it: its absence would be a loss. Failing costs space, until the next flush. */
 static void retire_log(struct lsm_store *s, uint64_t position)
 {
-	struct old o = { .before = position };
+	struct old o = { .first_kept = position / s->option[LSM_SEGMENT_BYTES] };
 	size_t i;
 	int error = 0;
 
