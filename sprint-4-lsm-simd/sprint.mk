@@ -22,10 +22,15 @@ s4_tests := $(s4_engine_tests) $(s4_memory_tests) $(s4_table_tests) $(s4_work_te
 s4_table_sim_tests   := sst_block_tests sst_tests sst_fault_tests sst_corruption_tests
 s4_version_sim_tests := lsm_picker_tests lsm_versions_tests lsm_edit_tests lsm_blob_tests
 s4_work_sim_tests    := lsm_compaction_tests lsm_work_fault_tests lsm_settle_tests
-s4_engine_sim_tests  :=
+s4_engine_sim_tests  := lsm_fault_tests
 s4_sim_tests := $(s4_table_sim_tests) $(s4_version_sim_tests) $(s4_work_sim_tests) $(s4_engine_sim_tests)
 s4_tests += $(s4_sim_tests)
 $(s4_sim_tests:%=$(s4_dir)/%): $(s2_sim)
+
+# The crash test, and the tests of that test: planted mistakes.
+s4_crash_tests := lsm_crash_tests
+s4_tests += $(s4_crash_tests)
+$(s4_crash_tests:%=$(s4_dir)/%): $(s2_crash)
 
 s4_bench := lsm_memory_bench lsm_merge_bench sst_bench
 
