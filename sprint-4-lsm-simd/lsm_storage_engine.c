@@ -193,6 +193,18 @@ static int make_parts(struct lsm_store *s, struct kv_msg *why)
 	return error ? kv_fail(why, error, "no memory to open %s", s->dir) : 0;
 }
 
+/* There is a reason for each error, also where what failed gave none. */
+static int recover(struct lsm_store *s, struct kv_msg *why)
+{
+	struct kv_msg reason = { "" };
+	int error = lsm_recover(s, &reason);
+
+	if (error && !reason.text[0])
+		return kv_fail(why, error, "%s: cannot be opened: %s (error %d)", s->dir,
+			       error == -ENOMEM ? "no memory" : "see the disk", -error);
+	return error ? kv_fail(why, error, "%s", reason.text) : 0;
+}
+
 static int lsm_open(struct env *env, const char *dir, const uint64_t *opt,
 		    struct kv **out, struct kv_msg *why)
 {
@@ -212,7 +224,7 @@ static int lsm_open(struct env *env, const char *dir, const uint64_t *opt,
 	if (!error)
 		error = make_parts(s, why);
 	if (!error)
-		error = lsm_recover(s, why);
+		error = recover(s, why);
 	if (error)
 		goto fail;
 	error = lsm_background_start(s);

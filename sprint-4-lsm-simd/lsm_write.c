@@ -331,6 +331,9 @@ static int append(struct lsm_store *s, struct write *w)
 					      w->flags & ~(unsigned int)LOG_NOWAIT);
 		else if (error == -EBUSY)
 			error = lsm_background_wait(s);
+		if (error ==
+		    -EROFS) /* the log's own task may have been the first to see it */
+			lsm_store_stop(s, error, "syncing the log");
 		if (error)
 			return error;
 	}
