@@ -284,7 +284,8 @@ static inline void paper_flush(struct paper_store *s, struct paper_table *t)
 	struct sst_summary summary;
 	uint64_t number;
 
-	qsort(t->entry, t->entries, sizeof(*t->entry), paper_compare);
+	if (t->entries)
+		qsort(t->entry, t->entries, sizeof(*t->entry), paper_compare);
 	number = paper_table(s, t, &summary);
 	s->flushed_bytes += summary.bytes;
 	assert_int_equal(lsm_edit_add(&e, 0, 0, number, &summary), 0);

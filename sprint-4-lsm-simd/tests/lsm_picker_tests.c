@@ -6,6 +6,8 @@
  */
 #include "lsm_paper_store.h"
 
+#include "../../sprint-1-core-memory/tests/test_scale.h"
+
 static const char *const style_name[] = { "lazy", "leveled", "tiered" };
 
 static struct lsm_layout layout_of(enum lsm_style style)
@@ -431,7 +433,8 @@ static void simulate(uint64_t seed, enum lsm_style style, unsigned int flags,
 static void simulate_seeds(unsigned int flags)
 {
 	const char *torture = getenv("KV_TORTURE");
-	uint64_t seed = seed_of(1), n = torture ? 20 * strtoull(torture, NULL, 0) : 6, i;
+	uint64_t seed = seed_of(1),
+		 n = torture ? 20 * strtoull(torture, NULL, 0) : 1 + test_draws(5), i;
 	unsigned int style;
 
 	for (i = 0; i < n; i++)
