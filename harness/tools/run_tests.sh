@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # run_tests.sh PROGRAM... - runs test programs, two at a time, and prints one line each; what
 # a failing one printed is shown in full. RUNNER= is put before each (valgrind, qemu-user).
 # The last line is "N passed, N failed", in test cases.
@@ -58,8 +58,8 @@ for t in "$@"; do
 	run_one "$t" &
 	running=$((running + 1))
 	if [ $running -ge "$at_once" ]; then
-		wait
-		running=0
+		wait -n
+		running=$((running - 1))
 	fi
 done
 wait
