@@ -26,7 +26,7 @@
 /* So small that segments are sealed, cleaned and checkpointed all the time. */
 #define LIVE_OPTIONS    "segment_bytes=64k,leaf=64,clean_percent=30,checkpoint_bytes=300k"
 #define LIVE_WHOLE      "STORE"             /* a file that a whole backup has, */
-#define LIVE_BEGUN      "000000000000.log"  /* one that stands there before, */
+#define LIVE_BEGUN      "000000000000.log"  /* the end of a name that is there before, */
 #define LIVE_UNFINISHED "unfinished backup" /* and what is said of that */
 #endif
 
