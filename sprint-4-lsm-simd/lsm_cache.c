@@ -13,24 +13,29 @@
  *
  * A block is one allocation, a line of header and the bytes. Its count of holders changes by
  * atomic additions, so that giving it back takes no lock; it only grows from zero under the
- * lock, so what the lock's owner sees without a holder has none.
+ * lock, so what the lock's owner sees without a holder has none. It comes from slabs of huge
+ * pages where that was asked for and is worth it, and is charged with what it takes there.
  */
 #include "lsm_cache.h"
+#include "lsm_slab.h"
 
 enum {
 	LINE = 64,
 	SHARDS_MAX = 64,
 	SHARD_BYTES =
-		4 << 20,    /* a shard has at least so many, where it is for us to say */
-	BLOCK_BYTES = 4096, /* what a block may be expected to have */
-	HOLDER = 2,         /* block.refs is HOLDER for each, and FINDABLE */
+		4 << 20,     /* a shard has at least so many, where it is for us to say */
+	BLOCK_BYTES = 4096,  /* what a block may be expected to have */
+	HUGE_FROM = 8 << 20, /* bytes of a cache for which slabs pay */
+	HOLDER = 2,          /* block.refs is HOLDER for each, and FINDABLE */
 	FINDABLE = 1,
 };
 
 struct block {
 	/* constant */
 	uint64_t file, offset;
-	size_t bytes; /* header included */
+	size_t bytes;   /* header included */
+	uint32_t slack; /* that its slab has beyond them */
+	bool in_slab;
 	/* protected by the shard's lock */
 	struct block *next_in_bucket;
 	struct block *newer,
@@ -54,6 +59,7 @@ struct shard {
 
 struct lsm_cache {
 	/* constant */
+	struct lsm_slabs *slabs; /* NULL: none */
 	enum lsm_cache_policy policy;
 	unsigned int shards;
 	/* atomic */
@@ -72,6 +78,38 @@ static void block_out(struct block *e, struct lsm_block *out)
 	out->data = (const uint8_t *)e + LINE;
 	out->bytes = e->bytes - LINE;
 	out->pin = e;
+}
+
+static uint64_t charge_of(const struct block *e)
+{
+	return (uint64_t)e->bytes + e->slack;
+}
+
+static struct block *block_new(struct lsm_cache *c, size_t bytes)
+{
+	struct block *e = NULL;
+	bool in_slab = c->slabs && bytes <= LSM_SLAB_MAX;
+
+	if (in_slab)
+		e = lsm_slabs_take(c->slabs, bytes);
+	in_slab = e;
+	if (!e)
+		e = port_alloc_aligned(LINE, bytes);
+	if (!e)
+		return NULL;
+	memset(e, 0, sizeof(*e));
+	e->bytes = bytes;
+	e->in_slab = in_slab;
+	e->slack = in_slab ? (uint32_t)(lsm_slabs_room(bytes) - bytes) : 0;
+	return e;
+}
+
+static void block_free(struct lsm_cache *c, struct block *e)
+{
+	if (e->in_slab)
+		lsm_slabs_give(c->slabs, e);
+	else
+		port_free_aligned(e);
 }
 
 static uint64_t hash_of(uint64_t file, uint64_t offset)
@@ -134,7 +172,7 @@ static void unlink_block(struct shard *s, struct block *e)
 		p = &(*p)->next_in_bucket;
 	*p = e->next_in_bucket;
 	list_remove(e);
-	s->bytes -= e->bytes;
+	s->bytes -= charge_of(e);
 	s->blocks--;
 }
 
@@ -142,7 +180,7 @@ static void unlink_block(struct shard *s, struct block *e)
 static void drop_block(struct lsm_cache *c, struct shard *s, struct block *e,
 		       struct block **gone)
 {
-	const size_t bytes = e->bytes;
+	const uint64_t bytes = charge_of(e);
 
 	unlink_block(s, e);
 	(void)port_fetch_add(&c->loose, bytes);
@@ -182,13 +220,13 @@ static void make_room(struct lsm_cache *c, struct shard *s, size_t bytes,
 	}
 }
 
-static void free_blocks(struct block *gone)
+static void free_blocks(struct lsm_cache *c, struct block *gone)
 {
 	struct block *next;
 
 	for (; gone; gone = next) {
 		next = gone->next_in_bucket;
-		port_free_aligned(gone);
+		block_free(c, gone);
 	}
 }
 
@@ -255,6 +293,10 @@ int lsm_cache_new(const struct lsm_cache_config *config, struct lsm_cache **out)
 	memset(c, 0, bytes);
 	c->policy = config->policy;
 	c->bytes = config->bytes;
+	if (config->huge && config->bytes >= HUGE_FROM && lsm_slabs_new(&c->slabs)) {
+		lsm_cache_free(c);
+		return -ENOMEM;
+	}
 	for (; c->shards < shards; c->shards++) {
 		int error = shard_init(&c->shard[c->shards], config->bytes / shards);
 
@@ -279,10 +321,11 @@ void lsm_cache_free(struct lsm_cache *c)
 
 		while (s->blocks)
 			drop_block(c, s, s->list.newer, &gone);
-		free_blocks(gone);
+		free_blocks(c, gone);
 		port_mutex_destroy(&s->lock);
 		port_free(s->bucket);
 	}
+	lsm_slabs_free(c->slabs);
 	port_free_aligned(c);
 }
 
@@ -297,7 +340,7 @@ void lsm_cache_resize(struct lsm_cache *c, uint64_t bytes)
 		port_mutex_lock(&c->shard[i].lock);
 		make_room(c, &c->shard[i], 0, &gone);
 		port_mutex_unlock(&c->shard[i].lock);
-		free_blocks(gone);
+		free_blocks(c, gone);
 	}
 }
 
@@ -333,13 +376,11 @@ int lsm_cache_alloc(struct lsm_cache *c, size_t bytes, struct lsm_block *out)
 	struct block *e = NULL;
 
 	if (bytes <= SIZE_MAX - 2 * (size_t)LINE)
-		e = port_alloc_aligned(LINE, LINE + bytes);
+		e = block_new(c, LINE + bytes);
 	if (!e)
 		return -ENOMEM;
-	memset(e, 0, sizeof(*e));
-	e->bytes = LINE + bytes;
 	e->refs = HOLDER;
-	(void)port_fetch_add(&c->loose, (uint64_t)e->bytes);
+	(void)port_fetch_add(&c->loose, charge_of(e));
 	block_out(e, out);
 	return 0;
 }
@@ -354,11 +395,11 @@ static struct block *insert_block(struct lsm_cache *c, struct shard *s, struct b
 		(void)port_fetch_add(&first->refs, (uint32_t)HOLDER);
 		return first;
 	}
-	(void)port_fetch_add(&c->loose, (uint64_t)-e->bytes);
-	make_room(c, s, e->bytes, gone);
-	if (e->bytes >
+	(void)port_fetch_add(&c->loose, -charge_of(e));
+	make_room(c, s, charge_of(e), gone);
+	if (charge_of(e) >
 	    shard_limit(c)) { /* it stays loose, and goes with its last holder */
-		(void)port_fetch_add(&c->loose, (uint64_t)e->bytes);
+		(void)port_fetch_add(&c->loose, charge_of(e));
 		return NULL;
 	}
 	if (s->blocks > 2 * s->mask)
@@ -367,7 +408,7 @@ static struct block *insert_block(struct lsm_cache *c, struct shard *s, struct b
 	e->next_in_bucket = *bucket_of(s, hash);
 	*bucket_of(s, hash) = e;
 	list_add(s, e, cold);
-	s->bytes += e->bytes;
+	s->bytes += charge_of(e);
 	s->blocks++;
 	s->inserts++;
 	return NULL;
@@ -385,7 +426,7 @@ void lsm_cache_insert(struct lsm_cache *c, uint64_t file, uint64_t offset, bool 
 	port_mutex_lock(&s->lock);
 	first = insert_block(c, s, e, hash, cold, &gone);
 	port_mutex_unlock(&s->lock);
-	free_blocks(gone);
+	free_blocks(c, gone);
 	if (first) {
 		lsm_cache_release(c, b);
 		block_out(first, b);
@@ -400,8 +441,8 @@ void lsm_cache_release(struct lsm_cache *c, struct lsm_block *b)
 		return;
 	/* The last holder of what cannot be found any more. */
 	if (port_fetch_add(&e->refs, (uint32_t)-HOLDER) == HOLDER) {
-		(void)port_fetch_add(&c->loose, (uint64_t)-e->bytes);
-		port_free_aligned(e);
+		(void)port_fetch_add(&c->loose, -charge_of(e));
+		block_free(c, e);
 	}
 	*b = (struct lsm_block){ NULL, 0, NULL };
 }
@@ -421,7 +462,7 @@ void lsm_cache_forget(struct lsm_cache *c, uint64_t file)
 				drop_block(c, s, e, &gone);
 		}
 		port_mutex_unlock(&s->lock);
-		free_blocks(gone);
+		free_blocks(c, gone);
 	}
 }
 
@@ -445,7 +486,7 @@ void lsm_cache_stats(struct lsm_cache *c, struct lsm_cache_stats *out)
 		out->blocks += s->blocks;
 		for (e = s->list.older; e != &s->list; e = e->older)
 			if (port_load_acquire(&e->refs) != FINDABLE)
-				out->held_bytes += e->bytes;
+				out->held_bytes += charge_of(e);
 		port_mutex_unlock(&s->lock);
 	}
 }

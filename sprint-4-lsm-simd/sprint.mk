@@ -1,5 +1,5 @@
 # A part a line, so that each can be found.
-s4_memory  := neon_lsm_ops.c lsm_tombstones.c lsm_cache.c lsm_arena.c lsm_skiplist.c lsm_memtable.c lsm_records.c
+s4_memory  := neon_lsm_ops.c lsm_tombstones.c lsm_slab.c lsm_cache.c lsm_arena.c lsm_skiplist.c lsm_memtable.c lsm_records.c
 s4_table   := sst_format.c sst_lz4.c sst_block.c sst_tally.c sst_builder.c sst_table.c sst_read.c sst_cursor.c \
 	      sst_verify.c sst_dump.c
 s4_version := lsm_edit.c lsm_manifest.c lsm_state.c lsm_version.c lsm_run.c lsm_versions.c lsm_versions_open.c \
@@ -12,7 +12,7 @@ s4_src     := $(s4_memory) $(s4_table) $(s4_version) $(s4_work) $(s4_engine) $(s
 s4_dir     := $(O)/sprint-4-lsm-simd/tests
 
 # Tests without a disk, or with the machine's own.
-s4_memory_tests := neon_lsm_tests lsm_tombstones_tests lsm_cache_tests lsm_skiplist_tests lsm_memtable_tests lsm_records_tests
+s4_memory_tests := neon_lsm_tests lsm_tombstones_tests lsm_slab_tests lsm_cache_tests lsm_skiplist_tests lsm_memtable_tests lsm_records_tests
 s4_table_tests  := sst_thread_tests
 s4_work_tests   := lsm_merge_tests lsm_keep_tests
 s4_engine_tests := lsm_tests lsm_live_tests lsm_race_tests

@@ -260,7 +260,8 @@ static void measure_all(struct bench *b, bool quick)
 int main(int argc, char **argv)
 {
 	struct bench b = { .path = "sst_bench.sst", .n = 500000, .random = 1 };
-	const struct lsm_cache_config cache = { .bytes = UINT64_C(1) << 30 };
+	const struct lsm_cache_config cache = { .bytes = UINT64_C(1) << 30,
+						.huge = true };
 	bool quick = false;
 	int c;
 
