@@ -32,7 +32,7 @@ s4_crash_tests := lsm_crash_tests
 s4_tests += $(s4_crash_tests)
 $(s4_crash_tests:%=$(s4_dir)/%): $(s2_crash)
 
-s4_bench := lsm_memory_bench lsm_merge_bench sst_bench
+s4_bench := lsm_memory_bench lsm_merge_bench sst_bench lsm_draw
 
 # Blocks, tables and the manifest as fuzz targets: see s2_fuzz.
 s4_table_fuzz := sst_block_fuzz sst_fuzz lsm_manifest_fuzz
