@@ -6,7 +6,7 @@ s4_version := lsm_edit.c lsm_manifest.c lsm_state.c lsm_version.c lsm_run.c lsm_
 	      lsm_blob_builder.c lsm_blob.c lsm_picker.c lsm_pick.c
 s4_work    := lsm_merge.c lsm_keep.c lsm_output.c lsm_flush.c lsm_compaction.c
 s4_engine  := lsm_storage_engine.c lsm_write.c lsm_view.c lsm_read.c lsm_scan.c lsm_snapshot.c lsm_background.c \
-	      lsm_recover.c lsm_identity.c lsm_backup.c lsm_check.c lsm_stats.c
+	      lsm_recover.c lsm_identity.c lsm_backup.c lsm_check.c lsm_stats.c lsm_reserve.c
 s4_files   :=
 s4_src     := $(s4_memory) $(s4_table) $(s4_version) $(s4_work) $(s4_engine) $(s4_files)
 s4_dir     := $(O)/sprint-4-lsm-simd/tests
@@ -22,15 +22,21 @@ s4_tests := $(s4_engine_tests) $(s4_memory_tests) $(s4_table_tests) $(s4_work_te
 s4_table_sim_tests   := sst_block_tests sst_tests sst_fault_tests sst_corruption_tests
 s4_version_sim_tests := lsm_picker_tests lsm_versions_tests lsm_edit_tests lsm_blob_tests
 s4_work_sim_tests    := lsm_compaction_tests lsm_work_fault_tests lsm_settle_tests
-s4_engine_sim_tests  := lsm_fault_tests
+s4_engine_sim_tests  := lsm_fault_tests lsm_space_tests
 s4_sim_tests := $(s4_table_sim_tests) $(s4_version_sim_tests) $(s4_work_sim_tests) $(s4_engine_sim_tests)
 s4_tests += $(s4_sim_tests)
 $(s4_sim_tests:%=$(s4_dir)/%): $(s2_sim)
 
 # The crash test, and the tests of that test: planted mistakes.
-s4_crash_tests := lsm_crash_tests
+s4_crash_tests := lsm_crash_tests lsm_mutant_tests
+s4_wrapped := log_record_crc log_id log_append log_sync log_sync_later log_segment_end log_segment_discard \
+	    log_open log_close lsm_write lsm_memtable_insert lsm_view_make_ahead lsm_flush lsm_compact lsm_output \
+	    lsm_keep_tombstone lsm_snapshot_list lsm_blob_builder_add lsm_versions_commit \
+	    lsm_versions_create lsm_versions_write_whole
 s4_tests += $(s4_crash_tests)
 $(s4_crash_tests:%=$(s4_dir)/%): $(s2_crash)
+$(s4_dir)/lsm_mutant_tests: $(s2_dir)/env_liar.o
+$(s4_dir)/lsm_mutant_tests: private EXTRA_LDFLAGS += $(s4_wrapped:%=-Wl,--wrap=%)
 
 s4_bench := lsm_memory_bench lsm_merge_bench sst_bench lsm_draw
 
