@@ -7,13 +7,17 @@
  *   10  2  minor version: a newer one can
  *   12  4  incompatible features: an unknown one can't be read
  *   16  8  identity
- *   24  8  bytes of a log segment
+ *   24  8  bytes of a log segment: a power of two, 2^16 to 2^32
  *   32  12 0
  *   44  4  CRC32C of all before it
  */
 #include "lsm_store.h"
 
 enum { MAJOR = 1, MINOR = 0, FEATURES = 0 };
+
+/* As the option segment_bytes. */
+#define SEGMENT_MIN (64ull << 10)
+#define SEGMENT_MAX (4ull << 30)
 
 static const char magic[8] = { 'L', 'S', 'M', 'S', 'T', 'O', 'R', 'E' };
 
@@ -41,12 +45,17 @@ static int decode(const char *dir, const uint8_t *b, size_t n, struct lsm_identi
 			       "%s/STORE: its checksum is wrong: restore a backup", dir);
 	if (port_get_le16(b + 8) != MAJOR || port_get_le32(b + 12) & ~(uint32_t)FEATURES)
 		return kv_fail(
-			why, -EINVAL,
+			why, -EPROTONOSUPPORT,
 			"%s/STORE: format %u, features %x: made by a newer version, "
 			"which is needed to open it",
 			dir, port_get_le16(b + 8), port_get_le32(b + 12));
 	i->id = port_get_le64(b + 16);
 	i->segment_bytes = port_get_le64(b + 24);
+	if (i->segment_bytes < SEGMENT_MIN || i->segment_bytes > SEGMENT_MAX ||
+	    i->segment_bytes & (i->segment_bytes - 1))
+		return kv_fail(why, -EBADMSG,
+			       "%s/STORE: log segments of %llu bytes: restore a backup",
+			       dir, (unsigned long long)i->segment_bytes);
 	return 0;
 }
 
