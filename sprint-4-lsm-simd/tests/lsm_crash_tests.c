@@ -164,11 +164,11 @@ static void run_variants(uint64_t seed, bool more, struct seen *seen)
 		struct kv_crash_config c = variants[i];
 
 		c.seed = seed;
-		c.every = more ? 1 : 8 * (c.every ? c.every : 1);
-		c.samples = more ? 4 : 1;
-		c.exhaustive = more ? 64 : 4;
-		c.thorough = more ? 1 : 4;
-		c.again = more ? 40 : 150;
+		c.every *= more ? 2 : 8;
+		c.samples = more ? 3 : 1;
+		c.exhaustive = more ? 16 : 4;
+		c.thorough = more ? 2 : 4;
+		c.again = more ? 60 : 150;
 		run(&c, seen);
 	}
 	print_message(
@@ -318,7 +318,7 @@ static void test_torture(void **state)
 		skip();
 	while (time(NULL) < end || seen.states + failing.states < states_wanted()) {
 		run_variants(++seed, true, &seen);
-		run_faults(seed, 1, &failing);
+		run_faults(seed, 23, &failing);
 	}
 }
 
