@@ -6,7 +6,8 @@
  * and Snyder, "Time- and Space-Optimality in B-Trees", 1981). A level keeps the entries of the
  * node that comes next, and half a node more, so that its last two nodes can share what is
  * left. A node is made when the key behind it is known: then both fences are, and with them
- * the prefix that its keys need not store.
+ * the prefix that its keys need not store. Leaves are written as soon as there are enough for
+ * a large write, while the next are being made (btree_flush.c).
  */
 #include "btree_store.h"
 
@@ -34,6 +35,7 @@ struct builder {
 	struct kv_msg *why;
 	size_t limit;      /* bytes of a node */
 	unsigned int most; /* entries of a node */
+	struct btree_flush *flush;
 	uint64_t keys;
 	unsigned int levels; /* that have entries, or had */
 	struct level *level[BTREE_LEVELS_MAX];
@@ -112,17 +114,23 @@ static size_t node_bytes(const struct level *l, unsigned int level, unsigned int
 	       stored;
 }
 
-/* Whether the first n entries make a node, the entry behind them being n. */
-static bool closes(const struct builder *b, struct level *l, unsigned int level,
-		   unsigned int n, size_t *prefix)
+/* Whether the first n entries make a node, the entry behind them being n. Mostly that can be
+ * told without its fence and prefix: the one is no longer than a key, the other saves bytes. */
+static bool closes(const struct builder *b, const struct level *l, unsigned int level,
+		   unsigned int n)
 {
-	struct kv_slice upper = fence_before(l, level, n);
+	struct kv_slice upper;
 
-	*prefix = common(lower_of(l), upper);
 	if (n <= least(level))
 		return true;
-	return n <= b->most && node_bytes(l, level, n, l->body, l->lower_bytes, upper.len,
-					  *prefix, 0) <= b->limit;
+	if (n > b->most)
+		return false;
+	if (node_bytes(l, level, n, l->body, l->lower_bytes, entry(l, n)->key_bytes, 0,
+		       0) <= b->limit)
+		return true;
+	upper = fence_before(l, level, n);
+	return node_bytes(l, level, n, l->body, l->lower_bytes, upper.len,
+			  common(lower_of(l), upper), 0) <= b->limit;
 }
 
 /* Whether the entries from i on make the last node, which has no upper fence and no prefix.
@@ -148,14 +156,13 @@ static size_t entry_bytes(const struct level *l, unsigned int i)
 /* Brings what is known of the level up to its last entry. */
 static void measure(const struct builder *b, struct level *l, unsigned int level)
 {
-	size_t prefix;
-
 	for (; !l->cut && l->seen < l->n; l->seen++) {
-		if (l->seen && closes(b, l, level, l->seen, &prefix)) {
+		if (l->seen && closes(b, l, level, l->seen)) {
 			l->fits = l->seen;
-			l->cut_prefix = prefix;
 		} else if (l->seen) {
 			l->cut = l->behind = l->fits;
+			l->cut_prefix =
+				common(lower_of(l), fence_before(l, level, l->cut));
 			l->rest = 0;
 			break;
 		}
@@ -222,11 +229,17 @@ static int make_node(struct builder *b, unsigned int level, unsigned int n, bool
 		upper = fence_before(l, level, n);
 	node = btree_page(b->t->pager, child.page);
 	btree_node_init(node, shape, level, lower_of(l), upper);
+	btree_node_fill_begin(node, n);
 	for (i = 0; i < n; i++)
-		btree_node_insert(node, shape, i, entry_key(l, i), entry_value(l, i),
-				  entry(l, i)->flags);
+		btree_node_fill(node, entry_key(l, i), entry_value(l, i),
+				entry(l, i)->flags);
+	btree_node_fill_end(node);
 	btree_page_unpin(b->t->pager, child.page);
-	error = add_entry(b, level + 1, lower_of(l), kv_slice(&child, sizeof(child)), 0);
+	if (!level)
+		error = btree_flush_add(b->flush, child.page);
+	if (!error)
+		error = add_entry(b, level + 1, lower_of(l),
+				  kv_slice(&child, sizeof(child)), 0);
 	if (upper.len)
 		memcpy(l->lower, upper.data, upper.len);
 	l->lower_bytes = upper.len;
@@ -267,19 +280,24 @@ static int add_entry(struct builder *b, unsigned int level, struct kv_slice key,
 		.value_bytes = (uint16_t)value.len,
 		.flags = (uint16_t)flags,
 	};
+	uint8_t *at;
 	int error = level < b->levels ? 0 : level_new(b);
 
 	if (error)
 		return error;
 	l = b->level[level];
 	e.at = (uint32_t)l->bytes.len;
-	error = kv_buf_append(&l->bytes, key.data, key.len);
-	if (!error)
-		error = kv_buf_append(&l->bytes, value.data, value.len);
+	error = kv_buf_reserve(&l->bytes, l->bytes.len + key.len + value.len);
 	if (!error)
 		error = kv_buf_append(&l->entries, &e, sizeof(e));
 	if (error)
 		return error;
+	at = (uint8_t *)l->bytes.data + e.at;
+	if (key.len)
+		memcpy(at, key.data, key.len);
+	if (value.len)
+		memcpy(at + key.len, value.data, value.len);
+	l->bytes.len += key.len + value.len;
 	l->n++;
 	measure(b, l, level);
 	return has_rest(b, l, level) ? make_node(b, level, l->cut, false) : 0;
@@ -330,7 +348,7 @@ static int end_level(struct builder *b, unsigned int level)
 static int add_large(struct builder *b, struct kv_slice key, struct kv_slice value)
 {
 	struct btree_tree *t = b->t;
-	uint32_t pages = btree_value_pages(t, value.len);
+	uint32_t pages = btree_value_pages(t, value.len), i;
 	struct btree_overflow large;
 	int error = btree_pages_reserve(t->pager, 0, pages, false);
 
@@ -342,6 +360,10 @@ static int add_large(struct builder *b, struct kv_slice key, struct kv_slice val
 	if (error)
 		return error;
 	large = btree_value_write(t, value);
+	for (i = 0; !error && i < pages; i++)
+		error = btree_flush_add(b->flush, large.page + i);
+	if (error)
+		return error;
 	return add_entry(b, 0, key, kv_slice(&large, sizeof(large)), BTREE_SLOT_OVERFLOW);
 }
 
@@ -410,8 +432,14 @@ int btree_bulk_build(struct btree_tree *t, const struct btree_bulk *bulk,
 	const struct btree_version before = t->tip;
 	struct btree_child root;
 	unsigned int i;
-	int error = add_all(&b, bulk);
+	int error = btree_flush_begin(t->pager, &b.flush), flushed = 0;
 
+	if (!error) {
+		error = add_all(&b, bulk);
+		flushed = btree_flush_end(b.flush, error ? NULL : why);
+	}
+	if (!error)
+		error = flushed;
 	if (!error && b.keys) {
 		memcpy(&root, entry_value(b.level[b.levels - 1], 0).data, sizeof(root));
 		t->tip.root = root.page;

@@ -274,6 +274,26 @@ void btree_node_insert(struct btree_node *n, const struct btree_shape *shape,
 	n->count++;
 }
 
+void btree_node_fill_begin(struct btree_node *n, unsigned int count)
+{
+	n->cap = (uint16_t)node_cap_for(count);
+}
+
+void btree_node_fill(struct btree_node *n, struct kv_slice key, struct kv_slice value,
+		     unsigned int flags)
+{
+	struct btree_key k = { .suffix = suffix_of(n, key) };
+
+	if (n->page.level && !n->count)
+		k.suffix.len = 0;
+	node_slots(n)[n->count++] = node_put_record(n, k, value, flags);
+}
+
+void btree_node_fill_end(struct btree_node *n)
+{
+	node_make_heads(n);
+}
+
 /* A longer value needs a new record, the key with it. The old one is dead before the new one
  * is made: there may not be room for both. */
 static void move_value(struct btree_node *n, const struct btree_shape *shape,

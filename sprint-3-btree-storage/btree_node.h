@@ -207,6 +207,12 @@ bool btree_node_fits(const struct btree_node *n, const struct btree_shape *shape
 void btree_node_insert(struct btree_node *n, const struct btree_shape *shape,
 		       unsigned int i, struct kv_slice key, struct kv_slice value,
 		       unsigned int flags);
+/* Filling a new node in one pass: room for so many entries, each behind the others, and in the
+ * end the heads of all. They fit, and nobody reads the node before that. */
+void btree_node_fill_begin(struct btree_node *n, unsigned int count);
+void btree_node_fill(struct btree_node *n, struct kv_slice key, struct kv_slice value,
+		     unsigned int flags);
+void btree_node_fill_end(struct btree_node *n);
 /* Gives entry i another value, in place when it is no longer than the old one. false: it
  * does not fit, and nothing has changed. The value lies outside the node. */
 bool btree_node_set_value(struct btree_node *n, const struct btree_shape *shape,

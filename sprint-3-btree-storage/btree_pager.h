@@ -247,6 +247,20 @@ int btree_checkpoint_write(struct btree_checkpoint *c, uint64_t rate, struct kv_
  * ahead. Frees c; after an error, keeps the checkpoint before. keep: as above. */
 void btree_checkpoint_end(struct btree_checkpoint *c, const uint64_t *keep, size_t n);
 
+/* ---- writing ahead of a checkpoint: btree_flush.c ---- */
+
+struct btree_flush;
+/* For one who makes many pages that nobody reaches yet. No checkpoint is written meanwhile.
+ * -ENOMEM, or what a condition costs. */
+int btree_flush_begin(struct btree_pager *p, struct btree_flush **out);
+/* The writer: a page with birth of now, no inner node, unpinned, that does not change any more:
+ * it is written in the background, or else by the checkpoint. The first error of that comes
+ * back here or from the end. */
+int btree_flush_add(struct btree_flush *f, uint32_t page);
+/* Waits for what is being written; what is not yet begun is left to the checkpoint. Frees f.
+ * Pages may be freed after this, and not before. */
+int btree_flush_end(struct btree_flush *f, struct kv_msg *why);
+
 /* ---- looking at it ---- */
 
 struct btree_pager_stats {

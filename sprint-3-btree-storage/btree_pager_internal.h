@@ -8,6 +8,7 @@
  *   btree_space.c             which numbers are free; reserve, new
  *   btree_freed.c             freed numbers, until no generation needs them
  *   btree_pager_checkpoint.c  writing a checkpoint
+ *   btree_flush.c             writing pages before it, in the background
  *   btree_free_map.c          the free map of a checkpoint
  *   btree_super.c             the superblock
  *

@@ -1,7 +1,7 @@
 # The engine, a part a line: a page, pages of a file, the tree, the store, its files as they lie.
 s3_src   := btree_search.c btree_node.c btree_node_search.c btree_node_split.c btree_node_check.c \
 	    btree_pager.c btree_page.c btree_evict.c btree_space.c btree_freed.c \
-	    btree_pager_checkpoint.c btree_free_map.c btree_super.c \
+	    btree_pager_checkpoint.c btree_flush.c btree_free_map.c btree_super.c \
 	    btree_core.c btree_operations.c btree_rebalance.c btree_value.c btree_walk.c \
 	    btree_engine.c btree_write.c btree_snapshot.c btree_cursor.c btree_checkpoint.c btree_recover.c \
 	    btree_bulk.c btree_backup.c btree_compact.c btree_verify.c btree_dump.c \

@@ -29,6 +29,7 @@ struct bench {
 	uint64_t *number; /* keys, ascending */
 	uint64_t *ns;     /* samples; room for `records` and for SCANS */
 	struct kv *kv;
+	bool loads; /* these alone */
 };
 
 static uint64_t now_ns(void)
@@ -253,6 +254,15 @@ static void measure_restart(struct bench *b)
 	bench_remove_store(b->copy);
 }
 
+static void measure_waits(struct bench *b)
+{
+	measure_scans(b);
+	measure_puts(b, "put, no checkpoint", "checkpoint_bytes=1099511627776");
+	measure_puts(b, "put, checkpoints all the time",
+		     "checkpoint_bytes=16777216,checkpoint_rate=0");
+	measure_restart(b);
+}
+
 /* ---- main ---- */
 
 static void usage(FILE *out)
@@ -260,6 +270,7 @@ static void usage(FILE *out)
 	fputs("Usage: btree_latency [options]\n"
 	      "Measures what the B+tree engine makes people wait for.\n\n"
 	      "  --records N   pairs, from 100000 on (default 1000000)\n"
+	      "  --loads       measures loading alone\n"
 	      "  --dir DIR     stores are made below it, and removed (default build)\n"
 	      "  --help        this text\n",
 	      out);
@@ -270,6 +281,7 @@ static void parse(struct bench *b, int argc, char **argv)
 	static const struct option options[] = {
 		{ "records", required_argument, NULL, 'r' },
 		{ "dir", required_argument, NULL, 'd' },
+		{ "loads", no_argument, NULL, 'l' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
@@ -285,6 +297,8 @@ static void parse(struct bench *b, int argc, char **argv)
 					  optarg);
 		} else if (c == 'd') {
 			dir = optarg;
+		} else if (c == 'l') {
+			b->loads = true;
 		} else {
 			usage(c == 'h' ? stdout : stderr);
 			exit(c == 'h' ? 0 : 2);
@@ -310,11 +324,8 @@ int main(int argc, char **argv)
 	for (i = 0; i < b.records; i++)
 		b.number[i] = i * step + bench_random_below(&b.random, (size_t)step);
 	measure_loads(&b);
-	measure_scans(&b);
-	measure_puts(&b, "put, no checkpoint", "checkpoint_bytes=1099511627776");
-	measure_puts(&b, "put, checkpoints all the time",
-		     "checkpoint_bytes=16777216,checkpoint_rate=0");
-	measure_restart(&b);
+	if (!b.loads)
+		measure_waits(&b);
 	bench_remove_store(b.dir);
 	port_free_aligned(b.number);
 	port_free_aligned(b.ns);
