@@ -145,14 +145,31 @@ int sst_load_checked(struct sst *t, const uint8_t *block, const struct sst_handl
 	return error;
 }
 
-static int load_from_file(struct sst *t, const struct sst_handle *h, bool may_be_packed,
+static inline bool may_be_packed(const struct sst *t, uint64_t ordinal)
+{
+	return t->p.shape.compression && ordinal < t->p.data_blocks;
+}
+
+/* What a block of another kind than the table's says of its compression is wrong. */
+static int check_plain(struct sst *t, const uint8_t *block, const struct sst_handle *h,
+		       struct kv_msg *why)
+{
+	size_t plain;
+	int error = packed_as(t, block, h, &plain, why);
+
+	if (!error && plain)
+		error = sst_bad(why, sst_path(t), h->offset, "compression of a block",
+				SST_PLAIN, SST_LZ4);
+	return error;
+}
+
+static int load_from_file(struct sst *t, const struct sst_handle *h, bool packed,
 			  bool cold, struct sst_ref *out, struct kv_msg *why)
 {
 	uint8_t *block;
-	size_t plain;
 	int error;
 
-	if (may_be_packed) {
+	if (packed) {
 		block = port_alloc(h->bytes);
 		if (!block)
 			return kv_fail(why, -ENOMEM, "%s: no memory to read %u bytes",
@@ -169,10 +186,7 @@ static int load_from_file(struct sst *t, const struct sst_handle *h, bool may_be
 	block = (uint8_t *)(uintptr_t)out->data;
 	error = sst_read_block(t, h, block, why);
 	if (!error)
-		error = packed_as(t, block, h, &plain, why);
-	if (!error && plain)
-		error = sst_bad(why, sst_path(t), h->offset, "compression of a block",
-				SST_PLAIN, SST_LZ4);
+		error = check_plain(t, block, h, why);
 	if (error)
 		sst_unload(t, out);
 	else
@@ -194,14 +208,23 @@ static int check_mapped(struct sst *t, const struct sst_handle *h, uint64_t ordi
 			   &got))
 		return sst_bad(why, sst_path(t), h->offset, "CRC of a block", wanted,
 			       got);
+	if (!may_be_packed(t, ordinal)) {
+		int error = check_plain(t, t->map + h->offset, h, why);
+
+		if (error)
+			return error;
+	}
 	while (!port_cas(word, &old, old | bit))
 		;
 	return 0;
 }
 
-static inline bool is_plain_in_map(const struct sst *t, const struct sst_handle *h)
+/* Most tables need not look at the block's end, a page away, to know. */
+static inline bool is_plain_in_map(const struct sst *t, const struct sst_handle *h,
+				   uint64_t ordinal)
 {
-	return t->map && t->map[h->offset + h->bytes - SST_TRAILER_BYTES] == SST_PLAIN;
+	return !may_be_packed(t, ordinal) ||
+	       t->map[h->offset + h->bytes - SST_TRAILER_BYTES] == SST_PLAIN;
 }
 
 static inline bool find_in_cache(struct sst *t, const struct sst_handle *h,
@@ -224,7 +247,7 @@ int sst_load(struct sst *t, const struct sst_handle *h, uint64_t ordinal, bool c
 		error = check_mapped(t, h, ordinal, why);
 		if (error)
 			return error;
-		if (is_plain_in_map(t, h)) {
+		if (is_plain_in_map(t, h, ordinal)) {
 			memset(out, 0, sizeof(*out));
 			out->data = t->map + h->offset;
 			out->bytes = h->bytes - SST_TRAILER_BYTES;
@@ -235,8 +258,7 @@ int sst_load(struct sst *t, const struct sst_handle *h, uint64_t ordinal, bool c
 		return 0;
 	if (t->map)
 		return sst_load_checked(t, t->map + h->offset, h, cold, out, why);
-	return load_from_file(t, h, ordinal < t->p.data_blocks && t->p.shape.compression,
-			      cold, out, why);
+	return load_from_file(t, h, may_be_packed(t, ordinal), cold, out, why);
 }
 
 bool sst_load_cached(struct sst *t, const struct sst_handle *h, uint64_t ordinal,
@@ -417,6 +439,18 @@ static int get_in_block(struct sst *t, const struct point *at, struct kv_slice k
 	return error;
 }
 
+/* With a map, the heads of an index are asked for while the filter is looked at. */
+static inline void prefetch_index(const struct sst *t, uint32_t partition)
+{
+	const struct sst_partition *p = &t->partition[partition];
+	const uint8_t *index = t->map ? t->map + p->index.offset : NULL;
+	uint64_t i;
+
+	for (i = 0; index && i < SST_BLOCK_HEADER + 4 * (uint64_t)p->blocks && i < 512;
+	     i += 64)
+		__builtin_prefetch(index + i);
+}
+
 int sst_get(struct sst *t, struct kv_slice key, uint64_t hash, uint64_t sequence,
 	    uint64_t *stamp, struct kv_buf *value, struct kv_msg *why)
 {
@@ -430,6 +464,7 @@ int sst_get(struct sst *t, struct kv_slice key, uint64_t hash, uint64_t sequence
 	if (p < 0)
 		return p == -1 ? -ENOENT : bad_index(t, &t->footer.top, why);
 	at.partition = (uint32_t)p;
+	prefetch_index(t, at.partition);
 	error = filter_test(t, at.partition, hash, false, &may, why);
 	if (error || !may)
 		return error ? error : -ENOENT;
