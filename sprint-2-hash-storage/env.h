@@ -109,6 +109,8 @@ struct env_ops {
 	int (*spawn)(struct env *env, const char *name, env_task_fn *fn, void *arg,
 		     struct env_task **out);
 	void (*join)(struct env *env, struct env_task *task); /* waits, then frees */
+	/* The calling task's work can wait for others'; may be NULL. */
+	void (*stand_back)(struct env *env);
 
 	int (*cond_new)(struct env *env, struct env_cond **out);
 	void (*cond_free)(struct env *env, struct env_cond *c);

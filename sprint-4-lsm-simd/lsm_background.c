@@ -427,6 +427,9 @@ static void compactor(void *arg)
 	bool did;
 	int error = 0;
 
+	/* Flushes are what writers wait for first: the flusher stays among them. */
+	if (env->ops->stand_back)
+		env->ops->stand_back(env);
 	port_mutex_lock(&s->task_lock);
 	while (!port_load_acquire(&s->closing)) {
 		if (s->paused || seen == s->rounds) {
