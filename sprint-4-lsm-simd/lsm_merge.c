@@ -173,7 +173,8 @@ static int enter_source(struct merge *m, unsigned int i)
 		error = moved(m, i, lsm_seek(c, kv_slice("", 0), UINT64_MAX));
 		if (error || !m->backward)
 			return error;
-		if (m->source[i].there)
+		/* Of a memtable there may be a new first entry each time. */
+		while (!error && m->source[i].there)
 			error = moved(m, i, lsm_prev(c));
 		if (error)
 			return error;
@@ -194,6 +195,20 @@ static int enter(struct merge *m)
 	return show_anew(m);
 }
 
+/* From the first entry at or behind the winner's, or from outside, to the last before it. In a
+ * memtable entries may come in between meanwhile. */
+static int step_before(struct merge *m, unsigned int i)
+{
+	const struct source *s = &m->source[i], *w = &m->source[m->winner];
+	int error;
+
+	do {
+		error = step(m, i);
+	} while (!error && s->there &&
+		 lsm_entry_compare(s->key, s->stamp, w->key, w->stamp) >= 0);
+	return error;
+}
+
 /* Now the other way: the others go to the other side of where the merge stands. The winner
  * comes last, because its key says where that is. */
 static int turn(struct merge *m)
@@ -206,7 +221,9 @@ static int turn(struct merge *m)
 		if (i == m->winner)
 			continue;
 		error = moved(m, i, lsm_seek(m->source[i].cursor, w->key, w->stamp));
-		if (!error && (m->backward || stands_at(&m->source[i], w->key, w->stamp)))
+		if (!error && m->backward)
+			error = step_before(m, i);
+		else if (!error && stands_at(&m->source[i], w->key, w->stamp))
 			error = step(m, i);
 		if (error)
 			return error;

@@ -188,7 +188,8 @@ static int scan_prev(struct kv_cursor *c)
 	if (s->outside) {
 		/* The merge may be anywhere: outside first, and from there to the last entry. */
 		error = lsm_seek(s->merge, kv_slice("", 0), UINT64_MAX);
-		if (!error)
+		/* Before what was the first there may be another one by now. */
+		while (!error)
 			error = lsm_prev(s->merge);
 		return show_backward(s, error == -ENOENT ? lsm_prev(s->merge) : error);
 	}

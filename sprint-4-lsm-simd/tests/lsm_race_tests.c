@@ -241,9 +241,68 @@ static void test_ranges_are_deleted_and_written_as_one_in_tiers(void **state)
 	race_ranges(SMALL ",memtable_bytes=16k,style=tiered,threads=2,blob_bytes=20");
 }
 
+/* ---- the last key, while others come in front of it ---- */
+
+static void *write_in_front(void *arg)
+{
+	struct race *r = arg;
+	uint64_t n;
+
+	for (n = 1; going_on(r); n++) {
+		check(r, "put", kv_put(r->kv, kv_str("a"), kv_str("x"), KV_NONE));
+		port_store_release(&r->step[0], n);
+	}
+	return NULL;
+}
+
+/* tables: the last key is in a table, and the cursor merges two sources. */
+static void go_back_from_the_end(bool tables)
+{
+	struct race r = { .done = false };
+	struct kv_msg why = { "" };
+	char dir[SCRATCH_PATH];
+	struct kv_cursor *c;
+	pthread_t writer;
+	unsigned int i;
+
+	if (kv_open(&lsm_engine, env_posix(), live_dir("front", dir),
+		    "memory_bytes=8m,memtable_bytes=256k,huge=off", &r.kv, &why))
+		fail_msg("%s", why.text);
+	assert_int_equal(kv_put(r.kv, kv_str("z"), kv_str("last"), KV_NONE), 0);
+	if (tables)
+		assert_int_equal(kv_compact(r.kv), 0);
+	assert_int_equal(pthread_create(&writer, NULL, write_in_front, &r), 0);
+	while (!port_load_acquire(&r.step[0]))
+		(void)usleep(100);
+	for (i = 0; i < 1000 && going_on(&r); i++) {
+		check(&r, "cursor", kv_cursor(r.kv, NULL, &c));
+		CHECK(&r, !kv_prev(c) && c->key.len == 1 &&
+				  *(const char *)c->key.data == 'z');
+		CHECK(&r, !kv_prev(c) && *(const char *)c->key.data == 'a');
+		CHECK(&r, kv_prev(c) == -ENOENT);
+		CHECK(&r, !kv_prev(c) && *(const char *)c->key.data == 'z');
+		kv_cursor_close(c);
+	}
+	port_store_release(&r.done, true);
+	pthread_join(writer, NULL);
+	assert_int_equal(kv_close(r.kv), 0);
+	scratch_remove(dir);
+	if (r.failed)
+		fail_msg("round %u: what line %llu checks did not hold", i,
+			 (unsigned long long)r.failed);
+}
+
+static void test_back_from_the_end_beside_writes_at_the_front(void **state)
+{
+	(void)state;
+	go_back_from_the_end(false);
+	go_back_from_the_end(true);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_back_from_the_end_beside_writes_at_the_front),
 		cmocka_unit_test(test_ranges_are_deleted_and_written_as_one),
 		cmocka_unit_test(test_ranges_are_deleted_and_written_as_one_in_tiers),
 		cmocka_unit_test(test_everything_at_once_with_small_memtables),
