@@ -145,6 +145,7 @@ int lsm_view_begin(struct lsm_store *s, uint64_t position)
 		m->begin = m->end = position;
 		view_add_mem(v, m);
 		view_set_version(v, version);
+		s->active = m;
 		port_store_release(&s->view, v);
 	} else {
 		port_free(v);
@@ -242,7 +243,7 @@ void lsm_view_make_ahead(struct lsm_store *s)
 
 int lsm_view_switch(struct lsm_store *s, uint64_t position)
 {
-	struct lsm_view *v = NULL, *now = s->view;
+	struct lsm_view *v = NULL, *now;
 	struct lsm_mem *m = NULL;
 	unsigned int i;
 	int error = 0;
@@ -267,6 +268,7 @@ int lsm_view_switch(struct lsm_store *s, uint64_t position)
 	for (i = 0; i < now->mems; i++)
 		view_add_mem(v, now->mem[i]);
 	view_set_version(v, now->version);
+	s->active = m;
 	publish(s, v);
 	mem_unref(m); /* the view has it */
 out:
@@ -281,7 +283,7 @@ void lsm_view_install(void *arg, struct lsm_version *version)
 	struct lsm_view *v;
 	unsigned int i;
 
-	if (!s->view) /* opening */
+	if (!port_load_acquire(&s->view)) /* opening */
 		return;
 	port_mutex_lock(&s->view_lock);
 	v = take_spare(s);
@@ -342,6 +344,6 @@ bool lsm_view_is_flushed(struct lsm_store *s, uint64_t position)
 void lsm_view_begin_at(struct lsm_store *s, uint64_t position)
 {
 	port_mutex_lock(&s->view_lock);
-	s->view->mem[0]->begin = position;
+	s->active->begin = position;
 	port_mutex_unlock(&s->view_lock);
 }
