@@ -8,8 +8,8 @@
  * that grows with it (Pebble's pacing), so that they need not stop; they stop when there are as
  * many memtables as may be.
  *
- * A failure is kept until the next try succeeds: for want of disk or memory the work is tried
- * again, a second later. A table that is corrupt is left out of compactions from then on. A
+ * A failure is kept until the next try succeeds: for want of memory the work is tried again, a
+ * second later, and so for want of disk when the reserve is gone (lsm_reserve.c). A table that is corrupt is left out of compactions from then on. A
  * failed sync of the log or the manifest stops the store.
  */
 #include "lsm_store.h"
@@ -268,6 +268,8 @@ int lsm_flush_oldest(struct lsm_store *s, bool keep_log, bool *did, struct kv_ms
 	}
 	if (!error)
 		error = flush(s, m, keep_log, why);
+	if (error == -ENOSPC && lsm_reserve_give_up(s))
+		error = flush(s, m, keep_log, why);
 	if (error)
 		return error;
 	lsm_view_flushed(s, m);
@@ -330,6 +332,8 @@ static int compact_once(struct lsm_store *s, const struct range *range, bool *di
 	int found, error;
 
 	layout.settled = lsm_snapshot_oldest(s);
+	if (port_load_acquire(&s->tight)) /* what it frees must soon come free */
+		layout.piece_bytes = layout.table_bytes;
 	v = lsm_versions_lock(s->versions);
 	found = range ? lsm_pick_range(v, &layout, range->begin, range->end, &pick)
 		      : lsm_pick(v, &layout, &pick);
@@ -354,6 +358,21 @@ static int compact_once(struct lsm_store *s, const struct range *range, bool *di
 	return error;
 }
 
+/* The same, again with the reserve when the disk is full. When that is so, and nothing is
+ * urgent, all there is is compacted: it is what brings deleted space back. */
+static int compact_step(struct lsm_store *s, const struct range *range, bool *did,
+			struct kv_msg *why)
+{
+	static const struct range all = { { "", 0 }, { NULL, 0 } };
+	int error = compact_once(s, range, did, why);
+
+	if (!error && !*did && !range && port_load_acquire(&s->tight))
+		error = compact_once(s, &all, did, why);
+	if (error == -ENOSPC && lsm_reserve_give_up(s))
+		error = compact_once(s, range, did, why);
+	return error;
+}
+
 /* ---- the tasks ---- */
 
 void lsm_background_wake(struct lsm_store *s)
@@ -362,6 +381,18 @@ void lsm_background_wake(struct lsm_store *s)
 
 	port_mutex_lock(&s->task_lock);
 	s->flush_wanted = true;
+	if (s->wake)
+		env->ops->cond_signal(env, s->wake);
+	port_mutex_unlock(&s->task_lock);
+}
+
+void lsm_background_stir(struct lsm_store *s)
+{
+	struct env *env = s->base.env;
+
+	port_mutex_lock(&s->task_lock);
+	s->flush_wanted = true;
+	s->rounds++;
 	if (s->wake)
 		env->ops->cond_signal(env, s->wake);
 	port_mutex_unlock(&s->task_lock);
@@ -383,11 +414,35 @@ static void tell(struct lsm_store *s, int *kept, int error, const struct kv_msg 
 	env->ops->cond_signal(env, s->wake);
 }
 
+/* On a full disk: deletes shall free something, though they don't fill a memtable. */
+static void turn_if_tight(struct lsm_store *s)
+{
+	struct env *env = s->base.env;
+	uint64_t now, position;
+
+	if (!port_load_acquire(&s->tight))
+		return;
+	now = env->ops->now_ns(env);
+	if (now < s->turn_again)
+		return;
+	s->turn_again = now + AGAIN_NS;
+	(void)lsm_write_try_switch(s, &position);
+}
+
+/* Under task_lock. */
+static void flusher_wait(struct lsm_store *s, int error)
+{
+	struct env *env = s->base.env;
+	bool tight = port_load_acquire(&s->tight);
+
+	env->ops->cond_wait(env, s->wake, &s->task_lock, error || tight ? AGAIN_NS : 0);
+	s->flush_wanted |= error || tight;
+}
+
 static void flusher(void *arg)
 {
 	struct lsm_task *t = arg;
 	struct lsm_store *s = t->store;
-	struct env *env = s->base.env;
 	struct kv_msg why;
 	bool did;
 	int error = 0;
@@ -395,20 +450,20 @@ static void flusher(void *arg)
 	port_mutex_lock(&s->task_lock);
 	while (!port_load_acquire(&s->closing)) {
 		if (error || !s->flush_wanted) {
-			env->ops->cond_wait(env, s->wake, &s->task_lock,
-					    error ? AGAIN_NS : 0);
-			if (error && !port_load_acquire(&s->closing))
-				error = 0;
-			else if (!s->flush_wanted)
+			flusher_wait(s, error);
+			error = 0;
+			if (!s->flush_wanted || port_load_acquire(&s->closing))
 				continue;
 		}
 		s->flush_wanted = false;
 		port_mutex_unlock(&s->task_lock);
+		turn_if_tight(s);
 		lsm_view_make_ahead(s);
 		why.text[0] = '\0';
 		error = lsm_flush_oldest(s, false, &did, &why);
 		if (!error)
 			update_delay(s);
+		lsm_reserve_tend(s, !error);
 		port_mutex_lock(&s->task_lock);
 		s->flush_wanted |= did;
 		if (did || error)
@@ -442,7 +497,7 @@ static void compactor(void *arg)
 		s->working++;
 		port_mutex_unlock(&s->task_lock);
 		why.text[0] = '\0';
-		error = compact_once(s, NULL, &did, &why);
+		error = compact_step(s, NULL, &did, &why);
 		update_delay(s);
 		port_mutex_lock(&s->task_lock);
 		s->working--;
@@ -588,7 +643,7 @@ int lsm_compact_range(struct kv *kv, struct kv_slice begin, struct kv_slice end)
 		return error;
 	pause_compactors(s);
 	while (!error && did)
-		error = compact_once(s, &range, &did, &why);
+		error = compact_step(s, &range, &did, &why);
 	update_delay(s);
 	resume_compactors(s);
 	return error;

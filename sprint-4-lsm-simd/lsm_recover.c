@@ -243,5 +243,9 @@ int lsm_recover(struct lsm_store *s, struct kv_msg *why)
 	if (error)
 		return kv_fail(why, error, "no memory for a memtable of %llu bytes",
 			       (unsigned long long)s->memtable_bytes);
-	return open_log(s, position, why);
+	lsm_reserve_find(s);
+	error = open_log(s, position, why);
+	if (!error)
+		lsm_reserve_tend(s, true);
+	return error;
 }

@@ -125,7 +125,10 @@ void lsm_stats(struct kv *kv, kv_stat_fn *fn, void *arg)
 	port_mutex_unlock(&s->snapshot_lock);
 	emit(&o, "memtable_hits", port_load_relaxed(&s->stat_mem_hits));
 	emit(&o, "stopped", (uint64_t)-port_load_relaxed(&s->stopped));
+	emit(&o, "reserve_bytes", lsm_reserve_is_held(s) ? s->reserve_bytes : 0);
 	port_mutex_lock(&s->task_lock);
+	emit(&o, "tight", port_load_relaxed(&s->tight));
+	emit(&o, "tight_times", port_load_relaxed(&s->stat_tight));
 	emit(&o, "flush_error", (uint64_t)-s->flush_error);
 	emit(&o, "compaction_error", (uint64_t)-s->compaction_error);
 	port_mutex_unlock(&s->task_lock);

@@ -10,6 +10,7 @@
  *   NNNNNNNNNNNN.sst    tables
  *   NNNNNNNNNNNN.blob   large values
  *   NNNNNNNNNNNN.log    what was written and is not yet in tables; *.spare: for later
+ *   RESERVE             nothing: kept back for when the disk is full
  *   LOCK                held by the process that has the store open
  */
 #include "lsm_store.h"
@@ -17,6 +18,7 @@
 enum {
 	MEMORY_MIN = 1 << 20,
 	MEMTABLE_MAX = 64 << 20, /* when it is chosen by memory_bytes */
+	RESERVE_CHOSEN = 1,      /* by the sizes of memtables and tables */
 };
 
 /* ---- the budget ---- */
@@ -38,6 +40,9 @@ static int check_options(struct lsm_store *s, struct kv_msg *why)
 		if (s->memtable_bytes > MEMTABLE_MAX)
 			s->memtable_bytes = MEMTABLE_MAX;
 	}
+	s->reserve_bytes = s->option[LSM_RESERVE_BYTES];
+	if (s->reserve_bytes == RESERVE_CHOSEN)
+		s->reserve_bytes = s->memtable_bytes + 2 * s->option[LSM_TABLE_BYTES];
 	if (s->memtable_bytes * s->option[LSM_MEMTABLE_COUNT] > memory / 2)
 		return kv_fail(
 			why, -EINVAL,
@@ -125,12 +130,14 @@ static void init_locks(struct lsm_store *s)
 	port_mutex_init(&s->log_lock);
 	port_mutex_init(&s->view_lock);
 	port_mutex_init(&s->snapshot_lock);
+	port_mutex_init(&s->reserve_lock);
 	port_mutex_init(&s->task_lock);
 }
 
 static void destroy_locks(struct lsm_store *s)
 {
 	port_mutex_destroy(&s->task_lock);
+	port_mutex_destroy(&s->reserve_lock);
 	port_mutex_destroy(&s->snapshot_lock);
 	port_mutex_destroy(&s->view_lock);
 	port_mutex_destroy(&s->log_lock);
@@ -344,6 +351,10 @@ static const struct kv_opt lsm_opts[] = {
 			0, 0, 1 },
 	[LSM_MAP] = { "map", "log files in memory maps, or by read and write", "off|on",
 		      1, 0, 1 },
+	[LSM_RESERVE_BYTES] = { "reserve_bytes",
+				"kept back for deletes and compactions on a full disk; 0: "
+				"none; 1: as much as a memtable and two tables take",
+				NULL, RESERVE_CHOSEN, 0, 1ull << 40 },
 	[LSM_OPTIONS] = { 0 },
 };
 

@@ -9,6 +9,7 @@
  *   lsm_scan.c            cursors over a view
  *   lsm_snapshot.c        snapshots
  *   lsm_background.c      the tasks that flush and compact; slowing writers down
+ *   lsm_reserve.c         getting through a full disk
  *   lsm_recover.c         opening: the manifest, then the log's tail
  *   lsm_identity.c        the file STORE
  *   lsm_backup.c          backup
@@ -68,6 +69,7 @@ enum lsm_option {
 	LSM_HUGE,
 	LSM_MLOCK,
 	LSM_MAP,
+	LSM_RESERVE_BYTES,
 	LSM_OPTIONS,
 };
 
@@ -104,6 +106,12 @@ struct kv_snapshot {
 
 /* ---- the store ---- */
 
+enum lsm_reserve_state {
+	LSM_RESERVE_NONE,     /* there never was one */
+	LSM_RESERVE_HELD,     /* the file RESERVE takes reserve_bytes */
+	LSM_RESERVE_GIVEN_UP, /* it is empty */
+};
+
 struct lsm_task { /* a background thread */
 	struct lsm_store *store;
 	struct env_task *task;
@@ -117,6 +125,7 @@ struct lsm_store {
 	uint64_t option[LSM_OPTIONS];
 	uint64_t id;
 	uint64_t memtable_bytes;
+	uint64_t reserve_bytes; /* 0: none is wanted */
 	struct env_lock *owner;
 	struct log *log;
 	struct lsm_versions *versions;
@@ -136,7 +145,6 @@ struct lsm_store {
 	/* protected by append_lock */
 	uint64_t ticket;  /* of the next write */
 	uint64_t log_end; /* position behind the last write */
-	struct lsm_mem *active; /* the current view's mem[0], for who is in no epoch */
 
 	struct port_mutex publish_lock;
 	struct env_cond *published; /* under publish_lock; when waiting > 0 */
@@ -156,6 +164,11 @@ struct lsm_store {
 	struct kv_snapshot *newest, *oldest;
 	size_t snapshots;
 
+	struct port_mutex reserve_lock;
+	enum lsm_reserve_state reserve; /* protected by reserve_lock */
+	uint64_t reserve_again;         /* the flusher's: when to look for room again */
+	uint64_t turn_again; /* ... and when to flush what is not full, if tight */
+
 	struct port_mutex task_lock;
 	/* protected by task_lock */
 	struct env_cond *wake;  /* for tasks: there is work */
@@ -172,6 +185,7 @@ struct lsm_store {
 	/* atomic */
 	uint32_t closing; /* the tasks are to end what they are at */
 	int stopped;      /* the first fatal error; writes give -EROFS */
+	uint32_t tight;   /* the disk is full; puts give -ENOSPC */
 	uint64_t delay;   /* 1/1024 ns that writers wait a byte */
 	uint64_t owed_ns; /* that they have not slept yet */
 	uint64_t stat_writes, stat_write_bytes;
@@ -180,6 +194,7 @@ struct lsm_store {
 	uint64_t stat_compactions, stat_moves, stat_read_bytes, stat_written_bytes;
 	uint64_t stat_blob_bytes, stat_blobs_rewritten, stat_dropped, stat_compaction_ns;
 	uint64_t stat_mem_hits;
+	uint64_t stat_tight;    /* how often the disk was full */
 	uint64_t stat_excluded; /* compactions given up for corrupt tables */
 };
 
@@ -247,6 +262,8 @@ void lsm_write_wait(struct lsm_store *s, uint64_t tickets);
 /* Makes a new active memtable if the present one has writes: all that was written before the
  * call is in the log before *position, and in memtables that are not the active one. */
 int lsm_write_switch(struct lsm_store *s, uint64_t *position);
+/* The same once, without waiting: -EAGAIN. */
+int lsm_write_try_switch(struct lsm_store *s, uint64_t *position);
 
 /* ---- lsm_read.c, lsm_scan.c, lsm_snapshot.c ---- */
 
@@ -268,6 +285,8 @@ int lsm_background_start(struct lsm_store *s);
 /* Ends the tasks; what they were at is given up. */
 void lsm_background_stop(struct lsm_store *s);
 void lsm_background_wake(struct lsm_store *s);
+/* The same, and compactors look again as well. */
+void lsm_background_stir(struct lsm_store *s);
 /* Flushes the oldest memtable that is not active, by the calling thread, one at a time; the
  * tasks are not running, or it is the flusher. 0 also when there is none: *did says. */
 int lsm_flush_oldest(struct lsm_store *s, bool keep_log, bool *did, struct kv_msg *why);
@@ -278,6 +297,19 @@ void lsm_background_pace(struct lsm_store *s, uint64_t bytes);
 /* Waits until there may be one more memtable. -EROFS, or what flushing gives. */
 int lsm_background_wait(struct lsm_store *s);
 int lsm_compact_all(struct kv *kv);
+
+/* ---- lsm_reserve.c ---- */
+
+/* While the store is opened, before its log is. */
+void lsm_reserve_find(struct lsm_store *s);
+/* Something failed for want of space: puts are refused from now on, until there is some. */
+void lsm_reserve_tighten(struct lsm_store *s);
+/* The same for work that leads to free space; true: there is more now, try again. */
+bool lsm_reserve_give_up(struct lsm_store *s);
+/* For the flusher, now and then: makes the reserve where it is missing, and ends what
+ * lsm_reserve_tighten() began, when there is room. flushed: its last flush did not fail. */
+void lsm_reserve_tend(struct lsm_store *s, bool flushed);
+bool lsm_reserve_is_held(struct lsm_store *s);
 
 /* ---- lsm_recover.c, lsm_identity.c, lsm_backup.c, lsm_check.c, lsm_stats.c ---- */
 

@@ -284,17 +284,19 @@ static int try_append(struct lsm_store *s, struct write *w)
 	int error = 0;
 
 	port_mutex_lock(&s->append_lock);
-	w->mem = s->active;
+	w->mem = s->view->mem[0];
 	full = memtable_is_full(s, w->mem);
 	if (port_load_relaxed(&s->stopped))
 		error = -EROFS;
+	else if (port_load_relaxed(&s->tight) && !(w->flags & LOG_URGENT))
+		error = -ENOSPC;
 	else if (full)
 		error = lsm_view_switch(s, s->log_end);
 	if (error == -EAGAIN)
 		error = -EBUSY;
 	if (error)
 		goto out;
-	w->mem = s->active;
+	w->mem = s->view->mem[0];
 	error = lsm_memtable_reserve(w->mem->table, w->mem_bytes, &w->room);
 	if (error)
 		goto out;
@@ -331,8 +333,12 @@ static int append(struct lsm_store *s, struct write *w)
 					      w->flags & ~(unsigned int)LOG_NOWAIT);
 		else if (error == -EBUSY)
 			error = lsm_background_wait(s);
-		if (error ==
-		    -EROFS) /* the log's own task may have been the first to see it */
+		if (error == -ENOSPC && w->flags & LOG_URGENT && lsm_reserve_give_up(s))
+			continue;
+		if (error == -ENOSPC)
+			lsm_reserve_tighten(s);
+		/* The log's own task may have been the first to see it. */
+		if (error == -EROFS)
 			lsm_store_stop(s, error, "syncing the log");
 		if (error)
 			return error;
@@ -340,22 +346,27 @@ static int append(struct lsm_store *s, struct write *w)
 	return 0;
 }
 
+int lsm_write_try_switch(struct lsm_store *s, uint64_t *position)
+{
+	int error = 0;
+
+	port_mutex_lock(&s->append_lock);
+	if (s->view->mem[0]->used)
+		error = lsm_view_switch(s, s->log_end);
+	else
+		lsm_view_begin_at(s, s->log_end);
+	*position = s->log_end;
+	port_mutex_unlock(&s->append_lock);
+	lsm_view_sweep(s);
+	return error;
+}
+
 int lsm_write_switch(struct lsm_store *s, uint64_t *position)
 {
-	struct lsm_mem *m;
 	int error;
 
 	for (;;) {
-		error = 0;
-		port_mutex_lock(&s->append_lock);
-		m = s->active;
-		if (m->used)
-			error = lsm_view_switch(s, s->log_end);
-		else
-			lsm_view_begin_at(s, s->log_end);
-		*position = s->log_end;
-		port_mutex_unlock(&s->append_lock);
-		lsm_view_sweep(s);
+		error = lsm_write_try_switch(s, position);
 		if (error == -EAGAIN)
 			error = lsm_background_wait(s);
 		else
