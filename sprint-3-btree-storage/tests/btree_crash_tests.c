@@ -277,8 +277,10 @@ static int next_pair(void *arg, struct kv_slice *key, struct kv_slice *value)
 static int open_store(struct env_sim *sim, struct kv **kv)
 {
 	struct kv_msg why = { "" };
+	/* So little memory that pages are written while others are being made. */
 	int error = kv_open(&btree_engine, env_sim_env(sim), "store",
-			    SMALL ",max_keys=8,overflow_bytes=200", kv, &why);
+			    SMALL ",max_keys=8,overflow_bytes=200,memory_bytes=256k", kv,
+			    &why);
 
 	if (error)
 		print_error("open: %d (%s)\n", error, why.text);
@@ -345,6 +347,73 @@ static void test_bulk_load_is_there_in_whole_or_not_at_all(void **state)
 	env_sim_free(sim);
 }
 
+static bool has_pairs(struct kv *kv)
+{
+	struct kv_cursor *c;
+	int error;
+
+	assert_int_equal(kv_cursor(kv, NULL, &c), 0);
+	error = kv_next(c);
+	kv_cursor_close(c);
+	return error != -ENOENT;
+}
+
+/* What fails is told, and nothing of the load is seen; or it does not matter, and all is. */
+static bool load_with_fault(uint64_t nth, uint64_t allocation, unsigned int *failed)
+{
+	struct env_sim *sim = env_sim_new(&(struct env_sim_config){ .seed = nth + 1 });
+	const struct env_sim_fault fault = { .calls = SIM_ANY, .nth = nth };
+	struct source s = { 0 };
+	struct loading l = { 0 };
+	struct kv *kv;
+	bool fired;
+	int error;
+
+	assert_int_equal(open_store(sim, &kv), 0);
+	if (nth)
+		env_sim_fault(sim, &fault);
+	if (allocation)
+		port_fault_set(allocation, true);
+	error = btree_bulk_load(kv, 90, next_pair, &s);
+	fired = nth ? env_sim_fault_fired(sim) : port_fault_fired();
+	env_sim_fault(sim, NULL);
+	port_fault_set(0, false);
+	assert_true(!error || fired);
+	assert_true(!error || error == (nth ? -EIO : -ENOMEM));
+	assert_int_equal(has_pairs(kv), !error);
+	(void)kv_close(kv);
+	l.done = error ? SIZE_MAX : 0;
+	assert_int_equal(check_loaded(&l, sim, 0), 0);
+	env_sim_free(sim);
+	*failed += error != 0;
+	return fired;
+}
+
+static void test_bulk_load_when_each_call_fails(void **state)
+{
+	unsigned int failed = 0;
+	uint64_t nth;
+
+	(void)state;
+	for (nth = 1; load_with_fault(nth, 0, &failed); nth += slower())
+		;
+	print_message("%u of %llu calls told of\n", failed, (unsigned long long)nth - 1);
+	assert_true(failed > 10 || slower() > 1);
+}
+
+static void test_bulk_load_when_each_allocation_fails(void **state)
+{
+	unsigned int failed = 0;
+	uint64_t nth;
+
+	(void)state;
+	for (nth = 1; load_with_fault(0, nth, &failed); nth += slower())
+		;
+	print_message("%u of %llu allocations told of\n", failed,
+		      (unsigned long long)nth - 1);
+	assert_true(failed > 10 || slower() > 1);
+}
+
 /* ---- the test itself ---- */
 
 /* A seed is a history: without that a failure could not be replayed. */
@@ -390,6 +459,8 @@ int main(void)
 		LEAK_CHECKED(test_survive_every_crash),
 		LEAK_CHECKED(test_survive_crashes_after_a_failed_call),
 		LEAK_CHECKED(test_bulk_load_is_there_in_whole_or_not_at_all),
+		LEAK_CHECKED(test_bulk_load_when_each_call_fails),
+		LEAK_CHECKED(test_bulk_load_when_each_allocation_fails),
 		LEAK_CHECKED(test_repeat_a_history_by_its_seed),
 		LEAK_CHECKED(test_torture),
 	};
