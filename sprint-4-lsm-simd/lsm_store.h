@@ -145,6 +145,7 @@ struct lsm_store {
 	/* protected by append_lock */
 	uint64_t ticket;  /* of the next write */
 	uint64_t log_end; /* position behind the last write */
+	struct lsm_mem *active; /* the current view's mem[0], for who is in no epoch */
 
 	struct port_mutex publish_lock;
 	struct env_cond *published; /* under publish_lock; when waiting > 0 */

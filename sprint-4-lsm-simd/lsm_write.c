@@ -284,7 +284,7 @@ static int try_append(struct lsm_store *s, struct write *w)
 	int error = 0;
 
 	port_mutex_lock(&s->append_lock);
-	w->mem = s->view->mem[0];
+	w->mem = s->active;
 	full = memtable_is_full(s, w->mem);
 	if (port_load_relaxed(&s->stopped))
 		error = -EROFS;
@@ -296,7 +296,7 @@ static int try_append(struct lsm_store *s, struct write *w)
 		error = -EBUSY;
 	if (error)
 		goto out;
-	w->mem = s->view->mem[0];
+	w->mem = s->active;
 	error = lsm_memtable_reserve(w->mem->table, w->mem_bytes, &w->room);
 	if (error)
 		goto out;
@@ -351,7 +351,7 @@ int lsm_write_try_switch(struct lsm_store *s, uint64_t *position)
 	int error = 0;
 
 	port_mutex_lock(&s->append_lock);
-	if (s->view->mem[0]->used)
+	if (s->active->used)
 		error = lsm_view_switch(s, s->log_end);
 	else
 		lsm_view_begin_at(s, s->log_end);
