@@ -38,7 +38,7 @@ $(s4_crash_tests:%=$(s4_dir)/%): $(s2_crash)
 $(s4_dir)/lsm_mutant_tests: $(s2_dir)/env_liar.o
 $(s4_dir)/lsm_mutant_tests: private EXTRA_LDFLAGS += $(s4_wrapped:%=-Wl,--wrap=%)
 
-s4_bench := lsm_memory_bench lsm_merge_bench sst_bench lsm_draw
+s4_bench := lsm_memory_bench lsm_merge_bench sst_bench lsm_draw storage_benchmarks
 
 # Blocks, tables and the manifest as fuzz targets: see s2_fuzz.
 s4_table_fuzz := sst_block_fuzz sst_fuzz lsm_manifest_fuzz
