@@ -23,7 +23,7 @@ set multiplot layout 3,2
 set grid ytics lc rgb "#dddddd"
 set linetype 5 lc rgb "#b8860b"
 set yrange [0:*]
-set key top right samplen 1
+set key below horizontal samplen 1
 set style data histograms
 set style histogram clustered gap 1
 set style fill solid 0.7
