@@ -535,6 +535,7 @@ static void unload(struct btree_store *s)
 		if (t->made.ref[i].page != root)
 			btree_page_free(t->pager, t->made.ref[i].page,
 					t->made.ref[i].birth, t->generation);
+	btree_snapshot_retire(s);
 	s->visible = t->tip;
 	btree_tree_publish(t, &s->visible);
 }
@@ -576,6 +577,7 @@ int btree_bulk_load(struct kv *kv, unsigned int fill_percent, btree_next_fn *nex
 		return -EINVAL;
 	btree_work_take(s);
 	port_mutex_lock(&s->write_lock);
+	btree_snapshot_offer(s);
 	if (s->stopped)
 		error = -EROFS;
 	else if (s->tree.tip.keys || s->pending)

@@ -237,6 +237,7 @@ static void reclaim(struct btree_store *s)
 
 	while (more) {
 		port_mutex_lock(&s->write_lock);
+		btree_snapshot_offer(s);
 		keep = btree_keep_list(s, &n);
 		more = btree_pages_reclaim_some(s->pager, keep, n, RECLAIM_PAGES);
 		port_mutex_unlock(&s->write_lock);
@@ -251,6 +252,7 @@ static void make_ahead(struct btree_store *s)
 
 	for (;;) {
 		port_mutex_lock(&s->write_lock);
+		btree_snapshot_offer(s);
 		more = !s->stopped && btree_ahead_grow(s->pager, &a);
 		port_mutex_unlock(&s->write_lock);
 		if (!more)
@@ -305,6 +307,7 @@ int btree_checkpoint_take(struct btree_store *s, uint64_t rate, bool force,
 	if (needed && !error) {
 		error = write_pages(s, &c, rate, why);
 		port_mutex_lock(&s->write_lock);
+		btree_snapshot_offer(s);
 		end(s, &c, error);
 		port_mutex_unlock(&s->write_lock);
 		reclaim(s);
@@ -323,6 +326,7 @@ int btree_checkpoint_publish(struct btree_store *s, const struct btree_version *
 		return error;
 	error = write_pages(s, &c, 0, NULL);
 	if (!error) {
+		btree_snapshot_retire(s);
 		s->visible = *v;
 		btree_tree_publish(&s->tree, v);
 	}

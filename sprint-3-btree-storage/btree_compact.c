@@ -37,6 +37,7 @@ static int begin_moving(struct compaction *c)
 
 	if (t->private)
 		return 0;
+	btree_snapshot_offer(c->s);
 	error = btree_keep_room(c->s);
 	if (!error)
 		btree_tree_begin_private(t);

@@ -278,13 +278,13 @@ int btree_get(struct btree_tree *t, const struct btree_version *version,
 /* Of the newest state, held as a snapshot meanwhile. */
 static int get_kept(struct btree_store *s, struct kv_slice key, struct kv_buf *value)
 {
-	struct kv_snapshot own;
+	struct kv_snapshot *own;
 	int error = btree_snapshot_enter(s, &own);
 
 	if (error)
 		return error;
-	error = btree_get(&s->tree, &own.version, key, value, NULL);
-	btree_snapshot_leave(s, &own);
+	error = btree_get(&s->tree, &own->version, key, value, NULL);
+	btree_snapshot_leave(s, own);
 	return error;
 }
 
@@ -317,7 +317,7 @@ int btree_kv_multi_get(struct kv *kv, struct kv_snapshot *snap, size_t n,
 		       const struct kv_slice *key, struct kv_buf *value, int *error)
 {
 	struct btree_store *s = btree_store(kv);
-	struct kv_snapshot own;
+	struct kv_snapshot *own;
 	uint64_t writes;
 	int error_all;
 
@@ -332,8 +332,8 @@ int btree_kv_multi_get(struct kv *kv, struct kv_snapshot *snap, size_t n,
 	error_all = btree_snapshot_enter(s, &own);
 	if (error_all)
 		return error_all;
-	(void)get_each(&s->tree, &own.version, n, key, value, error);
-	btree_snapshot_leave(s, &own);
+	(void)get_each(&s->tree, &own->version, n, key, value, error);
+	btree_snapshot_leave(s, own);
 	return 0;
 }
 

@@ -13,9 +13,8 @@ enum { READ_AHEAD = 16 }; /* leaves asked for at once when the next is not in me
 struct btree_cursor {
 	struct kv_cursor base;
 	struct btree_store *store;
-	struct kv_snapshot *snap; /* &own, or another's that this has a reference to */
-	struct kv_snapshot own;
-	struct btree_path path; /* released: outside */
+	struct kv_snapshot *snap; /* this has a reference to it */
+	struct btree_path path;   /* released: outside */
 	struct kv_buf large;
 	uint8_t key[BTREE_KEY_MAX];
 };
@@ -150,10 +149,7 @@ static void cursor_close(struct kv_cursor *base)
 	struct btree_store *s = c->store;
 
 	btree_path_release(&s->tree, &c->path);
-	if (c->snap == &c->own)
-		btree_snapshot_leave(s, &c->own);
-	else
-		btree_release(&s->base, c->snap);
+	btree_snapshot_leave(s, c->snap);
 	kv_buf_free(&c->large);
 	port_free(c);
 }
@@ -168,7 +164,7 @@ int btree_cursor(struct kv *kv, struct kv_snapshot *snap, struct kv_cursor **out
 	};
 	struct btree_store *s = btree_store(kv);
 	struct btree_cursor *c = port_alloc(sizeof(*c));
-	int error;
+	int error = 0;
 
 	if (!c)
 		return -ENOMEM;
@@ -176,15 +172,14 @@ int btree_cursor(struct kv *kv, struct kv_snapshot *snap, struct kv_cursor **out
 	c->store = s;
 	c->path.levels = 0;
 	c->large = (struct kv_buf){ 0 };
-	c->snap = snap ? snap : &c->own;
-	if (snap) {
-		btree_snapshot_share(s, snap);
-	} else {
-		error = btree_snapshot_enter(s, &c->own);
-		if (error) {
-			port_free(c);
-			return error;
-		}
+	c->snap = snap;
+	if (snap)
+		btree_snapshot_share(snap);
+	else
+		error = btree_snapshot_enter(s, &c->snap);
+	if (error) {
+		port_free(c);
+		return error;
 	}
 	*out = &c->base;
 	return 0;

@@ -223,20 +223,20 @@ int btree_dump(struct kv *kv, enum btree_dump_style style, unsigned int max_keys
 		.arg = arg,
 	};
 	bool dot = style == BTREE_DUMP_DOT;
-	struct kv_snapshot snap;
+	struct kv_snapshot *snap;
 	int error = btree_snapshot_enter(s, &snap);
 
 	if (error)
 		return error;
-	d.levels = snap.version.levels;
+	d.levels = snap->version.levels;
 	if (dot)
 		error = dot_begin(&d);
 	if (!error)
-		error = btree_walk(d.t, &snap.version, dot ? dot_node : text_node, &d,
+		error = btree_walk(d.t, &snap->version, dot ? dot_node : text_node, &d,
 				   NULL);
 	if (!error && dot)
 		error = dot_end(&d);
-	btree_snapshot_leave(s, &snap);
+	btree_snapshot_leave(s, snap);
 	kv_buf_free(&d.line);
 	return error;
 }

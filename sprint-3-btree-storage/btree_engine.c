@@ -117,6 +117,7 @@ static void store_free(struct btree_store *s)
 		s->base.env->ops->cond_free(s->base.env, s->wake);
 	if (s->owner)
 		s->base.env->ops->unlock(s->base.env, s->owner);
+	btree_snapshots_free(s);
 	port_free(s->keep);
 	port_mutex_destroy(&s->task_lock);
 	port_mutex_destroy(&s->write_lock);
@@ -215,21 +216,28 @@ static int add_log_bytes(void *arg, const struct log_segment *seg)
 	return 0;
 }
 
-/* What the oldest snapshot keeps: how many generations are behind it. */
-static uint64_t oldest_snapshot_age(const struct btree_store *s)
+/* What the oldest snapshot keeps: how many generations are behind it. Counts them as well:
+ * those that somebody has, by each who has it. */
+static uint64_t oldest_snapshot_age(const struct btree_store *s, uint64_t *snapshots)
 {
 	const struct kv_snapshot *snap;
 	uint64_t oldest = s->tree.generation;
+	uint32_t references;
 
-	for (snap = s->newest; snap; snap = snap->older)
-		oldest = snap->version.generation;
+	*snapshots = 0;
+	for (snap = s->newest; snap; snap = snap->older) {
+		references = port_load_relaxed(&snap->references) & ~BTREE_SNAPSHOT_OLD;
+		if (references)
+			oldest = snap->version.generation;
+		*snapshots += references;
+	}
 	return s->tree.generation - oldest;
 }
 
 static void tree_stats(struct btree_store *s, kv_stat_fn *emit, void *arg)
 {
 	const struct btree_findings *f = &s->findings;
-	uint64_t nodes, page_bytes = s->tree.shape->page_bytes;
+	uint64_t nodes, age, snapshots, page_bytes = s->tree.shape->page_bytes;
 
 	port_mutex_lock(&s->write_lock);
 	emit(arg, "keys", s->visible.keys);
@@ -241,8 +249,9 @@ static void tree_stats(struct btree_store *s, kv_stat_fn *emit, void *arg)
 	emit(arg, "tree_copies", s->tree.copies);
 	emit(arg, "writes_in_place", s->stat_in_place);
 	emit(arg, "writes_private", s->stat_private);
-	emit(arg, "snapshots", s->snapshots);
-	emit(arg, "snapshot_oldest_generations", oldest_snapshot_age(s));
+	age = oldest_snapshot_age(s, &snapshots);
+	emit(arg, "snapshots", snapshots);
+	emit(arg, "snapshot_oldest_generations", age);
 	emit(arg, "stopped", (uint64_t)-s->stopped);
 	nodes = f->leaves + f->inner;
 	emit(arg, "verified_leaf_pages", f->leaves);

@@ -69,11 +69,18 @@ struct btree_version { /* one state of the tree */
 	uint64_t position;   /* the log's, behind the last write that it has */
 };
 
+/* One for all who ask for the same state: see btree_snapshot.c. Its memory is given back when
+ * the store is closed. */
 struct kv_snapshot {
-	struct btree_version version;
-	uint32_t references; /* the handle's and its cursors'; under write_lock */
-	struct kv_snapshot *older, *newer;
+	struct btree_version version; /* constant while there are references */
+	uint32_t references;      /* atomic: handles and cursors; | BTREE_SNAPSHOT_OLD */
+	struct kv_snapshot *left; /* atomic list of those whose last reference went */
+	struct kv_snapshot *older,
+		*newer; /* protected by write_lock; older: of spares, too */
 };
+
+/* It is no longer what is visible: nobody but who has a reference gets another. */
+#define BTREE_SNAPSHOT_OLD ((uint32_t)1 << 31)
 
 struct btree_page_ref {
 	uint32_t page;
@@ -282,9 +289,10 @@ struct btree_store {
 		visible; /* what readers see; its root is tree.visible_root */
 	struct btree_pending *pending, *pending_last; /* oldest first */
 	struct kv_snapshot *newest;                   /* a list, newest first */
-	uint64_t snapshots;
-	uint64_t checkpoint_generation; /* of the last one that was begun */
-	uint64_t *keep;                 /* btree_keep_list()'s */
+	struct kv_snapshot *spares;                   /* in no list */
+	uint64_t snapshots;                           /* in the list */
+	uint64_t checkpoint_generation;               /* of the last one that was begun */
+	uint64_t *keep;                               /* btree_keep_list()'s */
 	size_t keep_cap, pendings;
 	uint64_t drops_seen; /* tree.drops as of the last reclaim */
 	int stopped;         /* the first fatal error; writes give -EROFS */
@@ -293,6 +301,8 @@ struct btree_store {
 	struct btree_findings findings; /* what the last verify saw */
 
 	/* atomic */
+	struct kv_snapshot *current; /* of what is visible, in the list; NULL: none yet */
+	struct kv_snapshot *left;    /* old ones that are to go from the list */
 	uint64_t stat_stalls, stat_stall_ns;
 	uint64_t checkpoint_position;  /* the durable one's */
 	uint64_t checkpoint_due_at;    /* position at which the next is due */
@@ -339,13 +349,22 @@ int btree_kv_multi_get(struct kv *kv, struct kv_snapshot *snap, size_t n,
 /* btree_snapshot.c */
 int btree_snapshot(struct kv *kv, struct kv_snapshot **out);
 void btree_release(struct kv *kv, struct kv_snapshot *snap);
-/* Enters snap, whose memory is the caller's, into the list as of what is visible now; ends
- * with btree_snapshot_leave(). Takes write_lock. -ENOMEM. */
-int btree_snapshot_enter(struct btree_store *s, struct kv_snapshot *snap);
+/* A reference to what is visible now, until btree_snapshot_leave(). Takes write_lock only when
+ * somebody has written since the last one was entered, and none was offered. -ENOMEM. */
+int btree_snapshot_enter(struct btree_store *s, struct kv_snapshot **out);
 void btree_snapshot_leave(struct btree_store *s, struct kv_snapshot *snap);
-/* One more reference. Takes write_lock. */
-void btree_snapshot_share(struct btree_store *s, struct kv_snapshot *snap);
-/* Under write_lock: computes tree.frozen anew; what is kept has become less or more. */
+/* One more reference, for one who has one. */
+void btree_snapshot_share(struct kv_snapshot *snap);
+/* Under write_lock, before it is held for long while nothing new becomes visible: who wants a
+ * snapshot meanwhile need not wait. */
+void btree_snapshot_offer(struct btree_store *s);
+/* Under write_lock, before anything new becomes visible, or pages are changed in place. Not in
+ * private mode. */
+void btree_snapshot_retire(struct btree_store *s);
+/* The store is closed: frees them all. */
+void btree_snapshots_free(struct btree_store *s);
+/* Under write_lock, not in private mode: computes tree.frozen anew; what is kept has become
+ * less or more. */
 void btree_keep_update(struct btree_store *s);
 /* Under write_lock: gives pages back that nothing kept needs; only when that is worth it,
  * unless force. */

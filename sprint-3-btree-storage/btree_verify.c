@@ -190,7 +190,7 @@ static bool is_quiet(const struct btree_store *s, const struct btree_version *ve
 
 /* Enters the snapshot if it is all of the tree just now; -EAGAIN. In a store that has stopped it
  * may never be: a write was not seen any more. */
-static int begin_now(struct verification *v, struct kv_snapshot *snap)
+static int begin_now(struct verification *v, struct kv_snapshot **snap)
 {
 	struct btree_store *s = v->s;
 	int error = btree_snapshot_enter(s, snap);
@@ -198,18 +198,18 @@ static int begin_now(struct verification *v, struct kv_snapshot *snap)
 	if (error)
 		return error;
 	port_mutex_lock(&s->write_lock);
-	v->all = is_quiet(s, &snap->version);
-	v->version = snap->version;
+	v->all = is_quiet(s, &(*snap)->version);
+	v->version = (*snap)->version;
 	error = v->all || s->stopped ? note_used(v) : -EAGAIN;
 	port_mutex_unlock(&s->write_lock);
 	if (error)
-		btree_snapshot_leave(s, snap);
+		btree_snapshot_leave(s, *snap);
 	return error;
 }
 
 /* A snapshot, and what was in use when it was all of the tree. New writes wait for that moment:
  * among many that wait for their syncs there would be none. */
-static int begin(struct verification *v, struct kv_snapshot *snap)
+static int begin(struct verification *v, struct kv_snapshot **snap)
 {
 	struct btree_store *s = v->s;
 	struct env *env = s->base.env;
@@ -306,12 +306,12 @@ int btree_verify(struct kv *kv, struct kv_msg *why)
 {
 	struct btree_store *s = btree_store(kv);
 	struct verification v = { .s = s, .why = why };
-	struct kv_snapshot snap;
+	struct kv_snapshot *snap;
 	int error = begin(&v, &snap);
 
 	if (!error) {
 		error = check_tree(&v);
-		btree_snapshot_leave(s, &snap);
+		btree_snapshot_leave(s, snap);
 	}
 	if (!error)
 		error = check_log(&v);

@@ -129,7 +129,7 @@ int btree_count_estimate(struct kv *kv, struct kv_slice from, struct kv_slice to
 	struct btree_store *s = btree_store(kv);
 	struct btree_tree *t = &s->tree;
 	struct btree_path *path; /* two */
-	struct kv_snapshot snap;
+	struct kv_snapshot *snap;
 	int error;
 
 	path = port_alloc(2 * sizeof(*path));
@@ -138,24 +138,24 @@ int btree_count_estimate(struct kv *kv, struct kv_slice from, struct kv_slice to
 	error = btree_snapshot_enter(s, &snap);
 	if (error)
 		goto out_free;
-	error = btree_path_find(t, &snap.version, from, &path[0], NULL, NULL);
+	error = btree_path_find(t, &snap->version, from, &path[0], NULL, NULL);
 	if (error)
 		goto out_leave;
 	if (to.data)
-		error = btree_path_find(t, &snap.version, to, &path[1], NULL, NULL);
+		error = btree_path_find(t, &snap->version, to, &path[1], NULL, NULL);
 	else
-		error = btree_path_edge(t, &snap.version, true, &path[1], NULL);
+		error = btree_path_edge(t, &snap->version, true, &path[1], NULL);
 	if (!error) {
 		*out = !from.len && !to.data
-			       ? snap.version.keys
-			       : count_between(t, &path[0], &path[1], snap.version.keys);
-		if (*out > snap.version.keys)
-			*out = snap.version.keys;
+			       ? snap->version.keys
+			       : count_between(t, &path[0], &path[1], snap->version.keys);
+		if (*out > snap->version.keys)
+			*out = snap->version.keys;
 		btree_path_release(t, &path[1]);
 	}
 	btree_path_release(t, &path[0]);
 out_leave:
-	btree_snapshot_leave(s, &snap);
+	btree_snapshot_leave(s, snap);
 out_free:
 	port_free(path);
 	return error;

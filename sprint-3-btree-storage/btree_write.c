@@ -205,6 +205,7 @@ static int write_in_place(struct btree_store *s, struct write *w)
 	struct btree_change c;
 	int error;
 
+	btree_snapshot_retire(s);
 	btree_tree_begin_write(t);
 	error = btree_change_prepare(t, w->op, &c, NULL);
 	if (error || c.nothing)
@@ -228,6 +229,7 @@ static int write_in_place(struct btree_store *s, struct write *w)
 
 static void publish(struct btree_store *s, const struct btree_version *v)
 {
+	btree_snapshot_retire(s);
 	s->visible = *v;
 	btree_tree_publish(&s->tree, v);
 }
@@ -318,8 +320,10 @@ static int write_private(struct btree_store *s, struct write *w)
 {
 	struct btree_tree *t = &s->tree;
 	struct btree_version before = t->tip;
-	int error = btree_keep_room(s);
+	int error;
 
+	btree_snapshot_offer(s);
+	error = btree_keep_room(s);
 	if (error)
 		return error;
 	btree_tree_begin_private(t);
