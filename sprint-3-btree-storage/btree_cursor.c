@@ -8,13 +8,18 @@
  */
 #include "btree_store.h"
 
-enum { READ_AHEAD = 16 }; /* leaves asked for at once when the next is not in memory */
+enum {
+	READ_AHEAD = 16, /* leaves asked for at once when the next is not in memory */
+	RECORDS_AHEAD =
+		8, /* entries whose records are asked of memory before they are shown */
+};
 
 struct btree_cursor {
 	struct kv_cursor base;
 	struct btree_store *store;
-	struct kv_snapshot *snap; /* this has a reference to it */
-	struct btree_path path;   /* released: outside */
+	struct kv_snapshot *snap;       /* this has a reference to it */
+	struct btree_path path;         /* released: outside */
+	const struct btree_node *ahead; /* the leaf after the path's: a hint, or NULL */
 	struct kv_buf large;
 	uint8_t key[BTREE_KEY_MAX];
 };
@@ -60,6 +65,23 @@ static int show(struct btree_cursor *c)
 	return 0;
 }
 
+/* Asks the memory for the record of the entry so many behind the path's. The leaf ahead is
+ * not pinned, and may be no leaf any more: then the lines are asked for in vain. */
+static void prefetch(const struct btree_cursor *c, unsigned int far)
+{
+	const struct btree_shape *shape = c->store->tree.shape;
+	const struct btree_node *leaf = leaf_of(c);
+	unsigned int i = c->path.index[0] + far;
+
+	if (i < leaf->count) {
+		btree_node_prefetch_record(leaf, shape, i);
+	} else if (c->ahead) {
+		port_optimistic_begin();
+		btree_node_prefetch_record(c->ahead, shape, i - leaf->count);
+		port_optimistic_end();
+	}
+}
+
 /* The leaf after this one is asked of the memory, or of the disk with more behind it. */
 static void look_ahead(struct btree_cursor *c)
 {
@@ -69,6 +91,7 @@ static void look_ahead(struct btree_cursor *c)
 	unsigned int i, n = 0;
 	uint64_t version;
 
+	c->ahead = NULL;
 	if (c->path.levels < 2)
 		return;
 	parent = btree_path_node(t, &c->path, 1);
@@ -77,7 +100,8 @@ static void look_ahead(struct btree_cursor *c)
 		return;
 	ahead[0] = btree_node_child(parent, t->shape, i);
 	if (btree_page_begin(t->pager, ahead[0].page, &version)) {
-		btree_node_prefetch(btree_page(t->pager, ahead[0].page), t->shape);
+		c->ahead = btree_page(t->pager, ahead[0].page);
+		btree_node_prefetch_slots(c->ahead, t->shape);
 		return;
 	}
 	while (n < READ_AHEAD && i < parent->count)
@@ -96,7 +120,19 @@ static int settle(struct btree_cursor *c)
 			return leave_path(c, error);
 		look_ahead(c);
 	}
+	prefetch(c, RECORDS_AHEAD);
 	return show(c);
+}
+
+/* Where a walk forwards begins, nobody has asked for the first records yet. */
+static int begin_walk(struct btree_cursor *c)
+{
+	unsigned int i;
+
+	look_ahead(c);
+	for (i = 0; i < RECORDS_AHEAD; i++)
+		prefetch(c, i);
+	return settle(c);
 }
 
 static int cursor_seek(struct kv_cursor *base, struct kv_slice key)
@@ -109,8 +145,7 @@ static int cursor_seek(struct kv_cursor *base, struct kv_slice key)
 				NULL);
 	if (error)
 		return leave_path(c, error);
-	look_ahead(c);
-	return settle(c);
+	return begin_walk(c);
 }
 
 static int cursor_next(struct kv_cursor *base)
@@ -124,7 +159,7 @@ static int cursor_next(struct kv_cursor *base)
 	}
 	error = btree_path_edge(&c->store->tree, &c->snap->version, false, &c->path,
 				NULL);
-	return error ? leave_path(c, error) : settle(c);
+	return error ? leave_path(c, error) : begin_walk(c);
 }
 
 static int cursor_prev(struct kv_cursor *base)
@@ -171,6 +206,7 @@ int btree_cursor(struct kv *kv, struct kv_snapshot *snap, struct kv_cursor **out
 	c->base = (struct kv_cursor){ .ops = &ops };
 	c->store = s;
 	c->path.levels = 0;
+	c->ahead = NULL;
 	c->large = (struct kv_buf){ 0 };
 	c->snap = snap;
 	if (snap)

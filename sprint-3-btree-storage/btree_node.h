@@ -178,6 +178,12 @@ uint32_t btree_node_route(const struct btree_node *n, const struct btree_shape *
 			  struct kv_slice key, unsigned int *index);
 /* Asks the processor for the lines that a search begins with. */
 void btree_node_prefetch(const struct btree_node *n, const struct btree_shape *shape);
+/* Asks it for the lines that showing the first entries needs, but for their records. */
+void btree_node_prefetch_slots(const struct btree_node *n,
+			       const struct btree_shape *shape);
+/* Asks it for an entry's record, as far as it begins: none when there is no entry i. */
+void btree_node_prefetch_record(const struct btree_node *n,
+				const struct btree_shape *shape, unsigned int i);
 
 /* ---- changing; the caller excludes all other threads but optimistic readers ---- */
 

@@ -13,7 +13,11 @@
 /* Header, heads and slots of 48 entries, which is a leaf of small pairs in 4 KiB. All these
  * lines come at once; asked for as the search gets to them, they would come one after the
  * other. */
-enum { PREFETCH = BTREE_NODE_HEADER + 48 * BTREE_ENTRY_FIXED };
+enum {
+	LINE_BYTES = 64,
+	PREFETCH = BTREE_NODE_HEADER + 48 * BTREE_ENTRY_FIXED,
+	PREFETCH_RECORD = 256, /* bytes of a record */
+};
 
 /* ---- searching ---- */
 
@@ -161,8 +165,34 @@ void btree_node_prefetch(const struct btree_node *n, const struct btree_shape *s
 	unsigned int i;
 
 	(void)shape;
-	for (i = 0; i < PREFETCH; i += 64)
+	for (i = 0; i < PREFETCH; i += LINE_BYTES)
 		__builtin_prefetch(p + i);
+}
+
+/* How many entries there are is not known before the header has come: where slots may stand,
+ * and the fences, which have the prefix. */
+void btree_node_prefetch_slots(const struct btree_node *n,
+			       const struct btree_shape *shape)
+{
+	btree_node_prefetch(n, shape);
+	__builtin_prefetch(node_base(n) + shape->page_bytes - LINE_BYTES);
+}
+
+void btree_node_prefetch_record(const struct btree_node *n,
+				const struct btree_shape *shape, unsigned int i)
+{
+	struct btree_slot s;
+	struct node_view v;
+	uint32_t at, end;
+
+	node_view(&v, n, shape);
+	if (i >= v.count)
+		return;
+	s = node_view_slot(&v, i);
+	end = slot_bytes(&s, v.inner);
+	end = s.at + (end < PREFETCH_RECORD ? end : PREFETCH_RECORD);
+	for (at = s.at & ~(LINE_BYTES - 1u); at < end; at += LINE_BYTES)
+		__builtin_prefetch(v.base + at);
 }
 
 /* ---- entries ---- */
