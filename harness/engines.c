@@ -62,6 +62,7 @@ const struct engine_info engine_lsm = {
 	.name = "lsm",
 	.kind = ENGINE_OURS,
 	.ops = &lsm_engine,
+	.inspect = &lsm_inspect,
 	.version = own_version,
 	.tuning =
 		"Defaults: memtables of a 16th of the budget, four at most, log segments of 8 MiB in "

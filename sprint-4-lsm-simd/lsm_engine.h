@@ -12,6 +12,7 @@
 #include "../sprint-1-core-memory/kv_inspect.h"
 
 extern const struct kv_ops lsm_engine; /* "lsm" */
+extern const struct kv_inspect_ops lsm_inspect;
 
 /* The calls below are the engine's own: kv was opened by it. */
 
