@@ -143,8 +143,8 @@ struct lsm_store {
 
 	_Alignas(64) struct port_mutex append_lock;
 	/* protected by append_lock */
-	uint64_t ticket;  /* of the next write */
-	uint64_t log_end; /* position behind the last write */
+	uint64_t ticket;        /* of the next write */
+	uint64_t log_end;       /* position behind the last write */
 	struct lsm_mem *active; /* the current view's mem[0], for who is in no epoch */
 
 	struct port_mutex publish_lock;
