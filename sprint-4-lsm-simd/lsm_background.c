@@ -102,6 +102,8 @@ static int pace_work(void *arg, uint64_t bytes)
 
 static int work_begin(struct lsm_store *s, struct lsm_work *w, uint64_t **snapshots)
 {
+	/* What parts write side by side takes more space than one needs. */
+	bool tight = port_load_acquire(&s->tight);
 	unsigned int level;
 
 	*w = (struct lsm_work){
@@ -113,7 +115,7 @@ static int work_begin(struct lsm_store *s, struct lsm_work *w, uint64_t **snapsh
 		.blob_file_bytes = 4 * s->option[LSM_TABLE_BYTES],
 		.blob_threshold = (uint32_t)s->option[LSM_BLOB_BYTES],
 		.blob_live_percent = (unsigned int)s->option[LSM_BLOB_LIVE_PERCENT],
-		.parts = (unsigned int)s->option[LSM_PARTS],
+		.parts = tight ? 1 : (unsigned int)s->option[LSM_PARTS],
 		.pace = pace_work,
 		.pace_arg = s,
 	};
@@ -257,6 +259,8 @@ int lsm_flush_oldest(struct lsm_store *s, bool keep_log, bool *did, struct kv_ms
 	*did = m;
 	if (!m)
 		return 0;
+	if (port_load_relaxed(&s->stopped)) /* it could not be committed */
+		return -EROFS;
 	end = m->end;
 	/* All of it visible, so that a snapshot taken later needs no older version; and the log
 	 * durable up to where it will be read from. */
@@ -331,6 +335,9 @@ static int compact_once(struct lsm_store *s, const struct range *range, bool *di
 	struct lsm_pick pick;
 	int found, error;
 
+	*did = false;
+	if (port_load_relaxed(&s->stopped)) /* nothing could be committed */
+		return -EROFS;
 	layout.settled = lsm_snapshot_oldest(s);
 	if (port_load_acquire(&s->tight)) /* what it frees must soon come free */
 		layout.piece_bytes = layout.table_bytes;
@@ -472,6 +479,18 @@ static void flusher(void *arg)
 	port_mutex_unlock(&s->task_lock);
 }
 
+/* Under task_lock. Until it is time to try again, whatever others are told meanwhile: two who
+ * fail would wake each other for ever. */
+static void rest(struct lsm_store *s)
+{
+	struct env *env = s->base.env;
+	uint64_t now = env->ops->now_ns(env), until = now + AGAIN_NS;
+
+	for (; now < until && !port_load_acquire(&s->closing);
+	     now = env->ops->now_ns(env))
+		env->ops->cond_wait(env, s->wake, &s->task_lock, until - now);
+}
+
 static void compactor(void *arg)
 {
 	struct lsm_task *t = arg;
@@ -480,7 +499,7 @@ static void compactor(void *arg)
 	uint64_t seen = UINT64_MAX;
 	struct kv_msg why;
 	bool did;
-	int error = 0;
+	int error;
 
 	/* Flushes are what writers wait for first: the flusher stays among them. */
 	if (env->ops->stand_back)
@@ -488,10 +507,8 @@ static void compactor(void *arg)
 	port_mutex_lock(&s->task_lock);
 	while (!port_load_acquire(&s->closing)) {
 		if (s->paused || seen == s->rounds) {
-			env->ops->cond_wait(env, s->wake, &s->task_lock,
-					    error ? AGAIN_NS : 0);
-			if (!error)
-				continue;
+			env->ops->cond_wait(env, s->wake, &s->task_lock, 0);
+			continue;
 		}
 		seen = s->rounds;
 		s->working++;
@@ -504,8 +521,10 @@ static void compactor(void *arg)
 		env->ops->cond_signal(env, s->eased);
 		if (did || error)
 			tell(s, &s->compaction_error, error, &why);
-		if (error) /* not at once again for its own sake */
-			seen = s->rounds;
+		if (error && error != -EBADMSG) { /* what is corrupt is left out now */
+			rest(s);
+			seen = UINT64_MAX;
+		}
 	}
 	port_mutex_unlock(&s->task_lock);
 }

@@ -233,7 +233,7 @@ static void test_failed_sync_of_the_log_stops_all_promises(void **state)
 /* What a flush found no way to make durable stays in memory, and is read from there. */
 static void test_failed_sync_of_the_manifest_stops_all_promises(void **state)
 {
-	uint64_t nth, failures = 0;
+	uint64_t nth, failures = 0, opens;
 	struct scene s;
 	int error;
 
@@ -257,6 +257,12 @@ static void test_failed_sync_of_the_manifest_stops_all_promises(void **state)
 			assert_true(fixture_stat(s.kv, "manifest_latched"));
 			check_keys(&s, false, false);
 			walk(&s, NULL, false);
+			/* Nobody tries again, or there were ever more files. */
+			opens = env_sim_calls(s.sim, ONE(SIM_OPEN));
+			let_others_finish(&s);
+			let_others_finish(&s);
+			let_others_finish(&s);
+			assert_int_equal(env_sim_calls(s.sim, ONE(SIM_OPEN)), opens);
 		}
 		env_sim_fault(s.sim, NULL);
 		(void)kv_close(s.kv);
