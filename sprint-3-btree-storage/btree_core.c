@@ -377,6 +377,22 @@ static struct btree_child path_child(struct btree_tree *t, struct btree_path *pa
 				path->index[level]);
 }
 
+/* Pins the page where the path has come to at level. What CRC it should have stands in the
+ * parent's record: that is looked at only when the page is to be read in. */
+static int path_enter(struct btree_tree *t, struct btree_path *path, unsigned int level,
+		      uint32_t page, struct kv_msg *why)
+{
+	struct btree_child child = { page, port_load_relaxed(&t->opened_root_crc) };
+
+	if (btree_page_pin_resident(t->pager, page)) {
+		path->page[level] = page;
+		return 0;
+	}
+	if (level + 1 < path->levels)
+		child = path_child(t, path, level + 1);
+	return path_pin(t, path, level, child, why);
+}
+
 /* From the page at level, which is pinned, down to the first or last leaf below it. */
 static int path_down(struct btree_tree *t, struct btree_path *path, unsigned int level,
 		     bool last, struct kv_msg *why)
@@ -411,23 +427,22 @@ int btree_path_find(struct btree_tree *t, const struct btree_version *version,
 		    struct kv_slice key, struct btree_path *path, bool *found,
 		    struct kv_msg *why)
 {
-	struct btree_child child = { version->root,
-				     port_load_relaxed(&t->opened_root_crc) };
-	unsigned int level = version->levels;
 	const struct btree_node *n = NULL;
+	unsigned int level = version->levels;
+	uint32_t page = version->root;
 	bool equal;
 	int error;
 
 	path_begin(path, level);
 	while (level--) {
-		error = path_pin(t, path, level, child, why);
+		error = path_enter(t, path, level, page, why);
 		if (error)
 			return error;
 		n = btree_path_node(t, path, level);
 		if (!level)
 			break;
-		path->index[level] = btree_node_child_index(n, t->shape, key);
-		child = path_child(t, path, level);
+		page = btree_node_route(n, t->shape, key, &path->index[level]);
+		btree_node_prefetch(btree_page(t->pager, page), t->shape);
 	}
 	path->index[0] = btree_node_lower_bound(n, t->shape, key, &equal);
 	if (found)

@@ -172,6 +172,18 @@ void btree_page_fetch_many(struct btree_pager *p, const struct btree_child *chil
 int btree_page_pin(struct btree_pager *p, uint32_t page, uint32_t crc,
 		   struct kv_msg *why);
 void btree_page_unpin(struct btree_pager *p, uint32_t page);
+/* The same where it takes no waiting and no reading; false: btree_page_pin(). */
+static inline bool btree_page_pin_resident(struct btree_pager *p, uint32_t page)
+{
+	uint64_t s;
+
+	if (page >= port_load_acquire(&p->limit))
+		return false;
+	s = port_load_acquire(&p->state[page]);
+	return (s & (BTREE_LOCKED | BTREE_RESIDENT)) == BTREE_RESIDENT &&
+	       (s & BTREE_PINS) != BTREE_PINS &&
+	       port_cas(&p->state[page], &s, (s + BTREE_PIN) & ~BTREE_MARKED);
+}
 
 /* ---- changing: the writer ---- */
 
