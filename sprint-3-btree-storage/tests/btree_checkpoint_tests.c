@@ -472,6 +472,71 @@ static void test_snapshots_show_what_they_keep(void **state)
 	store_close(kv);
 }
 
+static uint64_t count_pairs(struct kv *kv)
+{
+	struct kv_cursor *c;
+	uint64_t n = 0;
+
+	assert_int_equal(kv_cursor(kv, NULL, &c), 0);
+	while (!kv_next(c))
+		n++;
+	kv_cursor_close(c);
+	return n;
+}
+
+/* The lock is not recursive: who asked for it would never come back. */
+static void test_cursors_between_two_writes_take_no_lock(void **state)
+{
+	struct kv *kv = store_open(fresh(), SMALL);
+	struct btree_store *s = btree_store(kv);
+
+	(void)state;
+	put_all(kv, 0, 100);
+	assert_int_equal(count_pairs(kv), 100);
+	port_mutex_lock(&s->write_lock);
+	btree_snapshot_offer(s);
+	assert_int_equal(count_pairs(kv), 100);
+	port_mutex_unlock(&s->write_lock);
+	/* Nobody has asked since the write; it is offered. */
+	put_all(kv, 100, 200);
+	port_mutex_lock(&s->write_lock);
+	btree_snapshot_offer(s);
+	assert_int_equal(count_pairs(kv), 200);
+	port_mutex_unlock(&s->write_lock);
+	store_close(kv);
+}
+
+static void test_snapshots_of_one_state_are_one_until_a_write(void **state)
+{
+	struct kv *kv = store_open(fresh(), SMALL);
+	struct kv_snapshot *a, *b, *c;
+	struct kv_cursor *cursor;
+	uint64_t n = 0;
+
+	(void)state;
+	put_all(kv, 0, 100);
+	assert_int_equal(kv_snapshot(kv, &a), 0);
+	assert_int_equal(kv_snapshot(kv, &b), 0);
+	assert_int_equal(store_stat(kv, "snapshots"), 2);
+	assert_ptr_equal(a, b);
+	put_all(kv, 100, 150);
+	assert_int_equal(kv_snapshot(kv, &c), 0);
+	assert_ptr_not_equal(a, c);
+	kv_release(kv, c);
+	kv_release(kv, a);
+	/* What b shows stays for a cursor on it, when b itself is gone. */
+	assert_int_equal(kv_cursor(kv, b, &cursor), 0);
+	kv_release(kv, b);
+	put_all(kv, 0, 200);
+	while (!kv_next(cursor))
+		n++;
+	assert_int_equal(n, 100);
+	kv_cursor_close(cursor);
+	assert_int_equal(store_stat(kv, "snapshots"), 0);
+	assert_int_equal(count_pairs(kv), 200);
+	store_close(kv);
+}
+
 /* While no checkpoint comes to be, writers become slower, and do not stop. */
 static void test_writers_are_slowed_when_the_log_outgrows_checkpoints(void **state)
 {
@@ -643,6 +708,8 @@ int main(void)
 		LEAK_CHECKED(test_bad_options_are_refused),
 		LEAK_CHECKED(test_second_owner_is_refused),
 		LEAK_CHECKED(test_snapshots_show_what_they_keep),
+		LEAK_CHECKED(test_cursors_between_two_writes_take_no_lock),
+		LEAK_CHECKED(test_snapshots_of_one_state_are_one_until_a_write),
 		LEAK_CHECKED(test_writers_are_slowed_when_the_log_outgrows_checkpoints),
 		LEAK_CHECKED(test_compaction_gives_the_file_back),
 		LEAK_CHECKED(test_compaction_leaves_snapshots_alone),
