@@ -43,15 +43,15 @@ static const struct kv_crash_config variants[] = {
 	  .keys = 16,
 	  .value_max = 1500 },
 	{ .name = "leveled-lz4",
-	  .options =
-		  SMALL ",memtable_bytes=16k,style=leveled,compression=lz4,memtables=2,"
-			"restart_interval=1,record_percent=0,blob_bytes=0",
+	  .options = SMALL
+	  ",memtable_bytes=16k,style=leveled,compression=lz4,memtables=2,access=read,"
+	  "restart_interval=1,record_percent=0,blob_bytes=0",
 	  .every = 3,
 	  .steps = 150,
 	  .keys = 60,
 	  .value_max = 800 },
 	{ .name = "unsynced",
-	  .options = SMALL_FLUSH ",map=off",
+	  .options = SMALL_FLUSH ",map=off,access=read",
 	  .every = 1,
 	  .steps = 60,
 	  .no_sync = true },
@@ -63,7 +63,7 @@ static const struct kv_crash_config variants[] = {
 	  .value_max = 20000,
 	  .huge_bytes = 100000 },
 	{ .name = "clients",
-	  .options = SMALL ",memtable_bytes=4k,style=leveled",
+	  .options = SMALL ",memtable_bytes=4k,style=leveled,access=read",
 	  .clients = 3,
 	  .keys = 10,
 	  .every = 4,

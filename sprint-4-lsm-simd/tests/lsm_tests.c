@@ -10,17 +10,17 @@
 #include "../../sprint-2-hash-storage/env.h"
 #include "../lsm_engine.h"
 
-#define SMALL \
+#define SMALL                                                                                  \
 	"memory_bytes=4m,memtable_bytes=16k,segment_bytes=64k,table_bytes=8k,block_bytes=512," \
 	"level_bytes=32k,ratio=3,flushed_runs=2"
 
 static const char *const variants[] = {
 	"",
 	SMALL ",style=lazy",
-	SMALL ",style=leveled,blob_bytes=0,restart_interval=1",
-	SMALL ",style=tiered,map=off,blob_bytes=16,cache=lru",
+	SMALL ",style=leveled,access=read,blob_bytes=0,restart_interval=1",
+	SMALL ",style=tiered,access=read,map=off,blob_bytes=16,cache=lru",
 	SMALL ",style=lazy,access=map,record_percent=0,threads=2,parts=3,filter_bits=0",
-	SMALL ",style=leveled,compression=lz4,memtables=2,huge=off",
+	SMALL ",style=leveled,access=read,compression=lz4,memtables=2,huge=off",
 };
 
 static struct kv_target target(const char *options)
