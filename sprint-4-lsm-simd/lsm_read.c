@@ -172,6 +172,17 @@ static bool may_be_cold(const struct look *l)
 	return c.bytes < l->view->version->bytes;
 }
 
+/* A record that came in after a later flush may be newer than the view. To one key that is a
+ * get that came later; several keys are to be of one moment. */
+static bool get_record(const struct look *l, struct kv_slice key, uint64_t hash,
+		       struct kv_buf *value)
+{
+	struct lsm_records *r = l->s->records;
+
+	return l->newest && r && !lsm_records_get(r, key, hash, value) &&
+	       lsm_records_generation(r) == l->generation;
+}
+
 /* Up to TOGETHER keys. */
 static void get_some(const struct look *l, size_t n, const struct kv_slice *key,
 		     struct kv_buf *value, int *error)
@@ -191,8 +202,7 @@ static void get_some(const struct look *l, size_t n, const struct kv_slice *key,
 	}
 	for (i = 0; i < n; i++) {
 		error[i] = get_from_memory(l, key[i], hash[i], &value[i]);
-		if (error[i] == -EAGAIN && l->newest && s->records &&
-		    !lsm_records_get(s->records, key[i], hash[i], &value[i]))
+		if (error[i] == -EAGAIN && get_record(l, key[i], hash[i], &value[i]))
 			error[i] = 0;
 		if (error[i] == -EAGAIN)
 			ask[asks++] = (struct ask){ key[i], hash[i], i };
