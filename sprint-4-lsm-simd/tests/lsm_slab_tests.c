@@ -78,7 +78,7 @@ static void test_random_blocks_do_not_touch_each_other(void **state)
 	size_t i;
 
 	(void)state;
-	churn(s, held, core_random(), 200000 * (uint64_t)test_scale());
+	churn(s, held, core_random(), 20000 * (uint64_t)test_scale());
 	for (i = 0; i < HELD; i++)
 		let_go(s, &held[i]);
 	/* All but one went back to the system. */
@@ -135,7 +135,7 @@ static void *work(void *arg)
 	struct worker *w = arg;
 	size_t i;
 
-	churn(w->s, w->held, w->seed, 20000);
+	churn(w->s, w->held, w->seed, 5000);
 	for (i = 0; i < HELD; i++)
 		let_go(w->s, &w->held[i]);
 	return NULL;
