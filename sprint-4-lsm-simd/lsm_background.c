@@ -218,8 +218,7 @@ static int turn_records(struct lsm_store *s, struct lsm_mem *m)
 	return error == -ENOENT ? 0 : error;
 }
 
-static int flush(struct lsm_store *s, struct lsm_mem *m, bool keep_log,
-		 struct kv_msg *why)
+static int flush(struct lsm_store *s, struct lsm_mem *m, struct kv_msg *why)
 {
 	struct lsm_work_stats stats = { 0 };
 	struct lsm_edit edit = { 0 };
@@ -233,7 +232,7 @@ static int flush(struct lsm_store *s, struct lsm_mem *m, bool keep_log,
 	if (!error)
 		error = lsm_flush(&work, m->table, &edit, &stats, why);
 	if (!error) {
-		edit.log_position = keep_log ? 0 : m->end;
+		edit.log_position = m->end;
 		error = work_commit(s, &work, &edit, why);
 	}
 	port_free(snapshots);
@@ -250,7 +249,8 @@ static int flush(struct lsm_store *s, struct lsm_mem *m, bool keep_log,
 	return 0;
 }
 
-int lsm_flush_oldest(struct lsm_store *s, bool keep_log, bool *did, struct kv_msg *why)
+/* The oldest memtable that is not active. 0 also when there is none: *did says. */
+static int flush_oldest(struct lsm_store *s, bool *did, struct kv_msg *why)
 {
 	struct lsm_mem *m = lsm_view_oldest(s);
 	uint64_t end;
@@ -264,21 +264,18 @@ int lsm_flush_oldest(struct lsm_store *s, bool keep_log, bool *did, struct kv_ms
 	end = m->end;
 	/* All of it visible, so that a snapshot taken later needs no older version; and the log
 	 * durable up to where it will be read from. */
-	if (!keep_log) {
-		lsm_write_wait(s, m->tickets);
-		error = log_sync(s->log, end);
-		if (error)
-			lsm_store_stop(s, error, "syncing the log");
-	}
-	if (!error)
-		error = flush(s, m, keep_log, why);
+	lsm_write_wait(s, m->tickets);
+	error = log_sync(s->log, end);
+	if (error)
+		lsm_store_stop(s, error, "syncing the log");
+	else
+		error = flush(s, m, why);
 	if (error == -ENOSPC && lsm_reserve_give_up(s))
-		error = flush(s, m, keep_log, why);
+		error = flush(s, m, why);
 	if (error)
 		return error;
 	lsm_view_flushed(s, m);
-	if (!keep_log)
-		retire_log(s, end);
+	retire_log(s, end);
 	(void)lsm_versions_purge(s->versions);
 	return 0;
 }
@@ -467,7 +464,7 @@ static void flusher(void *arg)
 		turn_if_tight(s);
 		lsm_view_make_ahead(s);
 		why.text[0] = '\0';
-		error = lsm_flush_oldest(s, false, &did, &why);
+		error = flush_oldest(s, &did, &why);
 		if (!error)
 			update_delay(s);
 		lsm_reserve_tend(s, !error);

@@ -288,9 +288,6 @@ void lsm_background_stop(struct lsm_store *s);
 void lsm_background_wake(struct lsm_store *s);
 /* The same, and compactors look again as well. */
 void lsm_background_stir(struct lsm_store *s);
-/* Flushes the oldest memtable that is not active, by the calling thread, one at a time; the
- * tasks are not running, or it is the flusher. 0 also when there is none: *did says. */
-int lsm_flush_oldest(struct lsm_store *s, bool keep_log, bool *did, struct kv_msg *why);
 /* Waits until everything that was written before the call is in tables. */
 int lsm_background_flush(struct lsm_store *s);
 /* For a writer, who holds no lock, before it writes so many bytes: sleeps, according to debt. */

@@ -187,19 +187,18 @@ static bool memtable_is_full(const struct lsm_store *s, const struct lsm_mem *m)
 	return m->used && lsm_memtable_bytes(m->table) >= s->memtable_bytes;
 }
 
-/* A log that holds more than a memtable is written out as it is read, and stays until all of
- * it is: after a crash it is read again, and the same entries twice do no harm. */
-static int make_room_for_replay(struct lsm_store *s, uint64_t position,
-				struct kv_msg *why)
+/* Nothing is flushed before all of the log has been read and made durable: else a crash could take
+ * from the log what tables have of it, and its positions would be given to other writes, as old as
+ * those. So what is read takes the memory that it took when it was written, and where that was
+ * more memtables than there may be now, the last one has the rest. */
+static int make_room_for_replay(struct lsm_store *s, uint64_t position)
 {
-	bool did;
-	int error;
+	int error = 0;
 
-	if (!memtable_is_full(s, s->view->mem[0]))
-		return 0;
-	error = lsm_view_switch(s, position);
+	if (memtable_is_full(s, s->view->mem[0]))
+		error = lsm_view_switch(s, position);
 	lsm_view_sweep(s);
-	return error ? error : lsm_flush_oldest(s, true, &did, why);
+	return error == -EAGAIN ? 0 : error;
 }
 
 int lsm_write_replay(struct lsm_store *s, const struct log_record *r, struct kv_msg *why)
@@ -210,10 +209,12 @@ int lsm_write_replay(struct lsm_store *s, const struct log_record *r, struct kv_
 	struct lsm_room room;
 	struct lsm_mem *m;
 	struct kv_op op;
-	int error = make_room_for_replay(s, r->position, why);
+	int error = make_room_for_replay(s, r->position);
 
-	if (error || r->type == LSM_LOG_BEGIN)
-		return error;
+	if (error)
+		return kv_fail(why, error, "no memory for a memtable");
+	if (r->type == LSM_LOG_BEGIN)
+		return 0;
 	if (r->type != LSM_LOG_WRITE)
 		return kv_fail(
 			why, -EBADMSG,
