@@ -266,7 +266,7 @@ static void go_back_from_the_end(bool tables)
 	unsigned int i;
 
 	if (kv_open(&lsm_engine, env_posix(), live_dir("front", dir),
-		    "memory_bytes=8m,memtable_bytes=256k,huge=off", &r.kv, &why))
+		    "memory_bytes=4m,memtable_bytes=64k,huge=off", &r.kv, &why))
 		fail_msg("%s", why.text);
 	assert_int_equal(kv_put(r.kv, kv_str("z"), kv_str("last"), KV_NONE), 0);
 	if (tables)
@@ -274,7 +274,7 @@ static void go_back_from_the_end(bool tables)
 	assert_int_equal(pthread_create(&writer, NULL, write_in_front, &r), 0);
 	while (!port_load_acquire(&r.step[0]))
 		(void)usleep(100);
-	for (i = 0; i < 1000 && going_on(&r); i++) {
+	for (i = 0; i < 400 && going_on(&r); i++) {
 		check(&r, "cursor", kv_cursor(r.kv, NULL, &c));
 		CHECK(&r, !kv_prev(c) && c->key.len == 1 &&
 				  *(const char *)c->key.data == 'z');
