@@ -60,6 +60,20 @@ static int broken(struct client *c, const char *what, int error)
 			  strerror(-error));
 }
 
+/* Reads the whole into the client's row. Wrong content is wrong whatever failed before;
+ * only a read that says the error that it was given ends the history in peace. */
+static int read_or_stop(struct client *c, struct kv_snapshot *snap)
+{
+	int error = crash_read(c->h, *c->kv, snap, c->row);
+
+	if (error >= 0 || !c->h->c->fault || error != c->h->c->fault->error ||
+	    !env_sim_fault_fired(c->sim))
+		return error != 0;
+	*c->h->detail.text = '\0';
+	c->h->stopped = true;
+	return 0;
+}
+
 /* ---- writes ---- */
 
 static uint64_t new_id(struct client *c, size_t op)
@@ -164,9 +178,9 @@ static int write_or_stop(struct client *c, size_t n, enum kv_durability how)
 
 static int compare_snapshot(struct client *c, const struct held *s)
 {
-	if (crash_read(c->h, *c->kv, s->snap, c->row))
+	if (read_or_stop(c, s->snap))
 		return 1;
-	if (life_match(c->life, c->row, s->n, s->n) == SIZE_MAX)
+	if (!c->h->stopped && life_match(c->life, c->row, s->n, s->n) == SIZE_MAX)
 		return crash_fail(c->h, "a snapshot after %zu writes shows another state",
 				  s->n);
 	return 0;
@@ -214,9 +228,10 @@ static int step_read(struct client *c)
 	/* Side by side with others only a snapshot stands still. */
 	if (c->h->clients > 1)
 		return 0;
-	if (crash_read(c->h, *c->kv, NULL, c->row))
+	if (read_or_stop(c, NULL))
 		return 1;
-	if (life_match(c->life, c->row, c->life->n, c->life->n) == SIZE_MAX)
+	if (!c->h->stopped &&
+	    life_match(c->life, c->row, c->life->n, c->life->n) == SIZE_MAX)
 		return crash_fail(c->h, "after %zu writes the store holds another state",
 				  c->life->n);
 	return 0;

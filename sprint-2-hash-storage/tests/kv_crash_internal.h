@@ -50,7 +50,7 @@ struct crash_run {
 	struct crash_life life[CRASH_CLIENTS];
 	struct crash_backup backup[CRASH_BACKUPS];
 	unsigned int backups;
-	bool stopped; /* a write of the history failed, as it was made to */
+	bool stopped; /* a call of the history failed, as it was made to */
 	struct kv_msg detail;
 	char twice[512]; /* the disk that failed after a second crash */
 };
@@ -94,7 +94,8 @@ enum { CRASH_KEY_BYTES = 16 };
 struct kv_slice crash_key(unsigned int key, char buf[CRASH_KEY_BYTES]);
 /* The value that an id stands for, in out. */
 struct kv_slice crash_value(const struct crash_run *h, uint64_t id, struct kv_buf *out);
-/* What the store holds, into row (of all keys); 1 when that was never written. */
+/* What the store holds, into row (of all keys); 1 when that was never written, the error
+ * when a read was refused. */
 int crash_read(struct crash_run *h, struct kv *kv, struct kv_snapshot *snap,
 	       uint64_t *row);
 

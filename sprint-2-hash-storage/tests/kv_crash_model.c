@@ -177,6 +177,13 @@ struct kv_slice crash_value(const struct crash_run *h, uint64_t id, struct kv_bu
 	return kv_slice(out->data, len);
 }
 
+/* A read that the engine refused: the error itself, where a wrong answer is 1. */
+static int refused(struct crash_run *h, const char *what, int error)
+{
+	(void)crash_fail(h, "%s: %d (%s)", what, error, strerror(-error));
+	return error;
+}
+
 /* Clients may be at it side by side: so buffers of one's own. */
 struct buffers {
 	struct kv_buf got, want;
@@ -193,8 +200,7 @@ static int read_key(struct crash_run *h, struct kv *kv, struct kv_snapshot *snap
 	if (error == -ENOENT)
 		return 0;
 	if (error)
-		return crash_fail(h, "get of key %u: %d (%s)", key, error,
-				  strerror(-error));
+		return refused(h, "get", error);
 	if (b->got.len >= VALUE_MIN)
 		*id = port_get_le64(b->got.data);
 	want = crash_value(h, *id, &b->want);
@@ -216,12 +222,12 @@ static int count_pairs(struct crash_run *h, struct kv *kv, struct kv_snapshot *s
 		return 0;
 	error = kv_cursor(kv, snap, &cursor);
 	if (error)
-		return crash_fail(h, "cursor: %d (%s)", error, strerror(-error));
+		return refused(h, "cursor", error);
 	while (!(error = kv_next(cursor)))
 		n++;
 	kv_cursor_close(cursor);
 	if (error != -ENOENT)
-		return crash_fail(h, "next: %d (%s)", error, strerror(-error));
+		return refused(h, "next", error);
 	if (n != want)
 		return crash_fail(h, "a cursor sees %zu pairs where gets see %zu", n,
 				  want);
