@@ -16,6 +16,23 @@ int env_path(char *out, const char *dir, const char *name)
 	return 0;
 }
 
+int env_take_dir(struct env *env, const char *dir, struct env_lock **owner,
+		 struct kv_msg *why)
+{
+	char path[ENV_PATH_MAX];
+	int error = env->ops->mkdir(env, dir);
+
+	if (error && error != -EEXIST)
+		return kv_fail(why, error, "%s: cannot be made", dir);
+	error = env_path(path, dir, "LOCK");
+	if (!error)
+		error = env->ops->lock(env, path, owner);
+	if (error == -EBUSY)
+		return kv_fail(why, error, "%s: open elsewhere; close it there first",
+			       dir);
+	return error ? kv_fail(why, error, "%s: cannot be locked", path) : 0;
+}
+
 int env_sync_parent(struct env *env, const char *path)
 {
 	char parent[ENV_PATH_MAX];

@@ -175,6 +175,11 @@ int file_read_exact(struct file *f, const char *path, uint64_t offset, void *dat
 /* "dir/name" into a buffer of ENV_PATH_MAX; -ENAMETOOLONG. */
 int env_path(char *out, const char *dir, const char *name);
 
+/* Makes the directory unless it is there, and takes dir/LOCK, so that nobody else has it open.
+ * -EBUSY when somebody has. */
+int env_take_dir(struct env *env, const char *dir, struct env_lock **owner,
+		 struct kv_msg *why);
+
 /* Makes the name of path durable: syncs the directory that it stands in. */
 int env_sync_parent(struct env *env, const char *path);
 

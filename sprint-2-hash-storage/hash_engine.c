@@ -103,24 +103,6 @@ static int check_options(const struct hash_store *s, struct kv_msg *why)
 	return 0;
 }
 
-/* The directory, and nobody else in it. */
-static int take_directory(struct hash_store *s, struct kv_msg *why)
-{
-	struct env *env = s->base.env;
-	char path[ENV_PATH_MAX];
-	int error = env->ops->mkdir(env, s->dir);
-
-	if (error && error != -EEXIST)
-		return kv_fail(why, error, "%s: cannot be made", s->dir);
-	error = env_path(path, s->dir, "LOCK");
-	if (!error)
-		error = env->ops->lock(env, path, &s->owner);
-	if (error == -EBUSY)
-		return kv_fail(why, error, "%s: open elsewhere; close it there first",
-			       s->dir);
-	return error ? kv_fail(why, error, "%s: cannot be locked", path) : 0;
-}
-
 static void store_free(struct hash_store *s)
 {
 	struct hash_retired *r, *next;
@@ -170,7 +152,7 @@ static int hash_open(struct env *env, const char *dir, const uint64_t *opt,
 		return kv_fail(why, -ENOMEM, "no memory to open %s", dir);
 	error = check_options(s, why);
 	if (!error)
-		error = take_directory(s, why);
+		error = env_take_dir(env, s->dir, &s->owner, why);
 	if (!error)
 		error = identify(s, why);
 	if (error)
@@ -222,18 +204,11 @@ static int hash_sync(struct kv *kv)
 	return log_sync(s->log, log_end(s->log) - 1);
 }
 
-static int add_log_bytes(void *arg, const struct log_segment *seg)
-{
-	*(uint64_t *)arg += seg->file_bytes;
-	return 0;
-}
-
 static void hash_stats(struct kv *kv, kv_stat_fn *emit, void *arg)
 {
 	struct hash_store *s = hash_store(kv);
 	struct hash_index_stats ix;
 	int64_t live = 0, keys = 0;
-	uint64_t log_bytes = 0;
 	unsigned int i;
 
 	hash_index_stats(s->index, &ix);
@@ -243,10 +218,9 @@ static void hash_stats(struct kv *kv, kv_stat_fn *emit, void *arg)
 		keys += s->count[i].keys;
 		hash_index_unlock(s->index, i);
 	}
-	(void)log_segments(s->log, add_log_bytes, &log_bytes);
 	emit(arg, "keys", keys > 0 ? (uint64_t)keys : 0);
 	emit(arg, "live_bytes", live > 0 ? (uint64_t)live : 0);
-	emit(arg, "segment_bytes", log_bytes);
+	emit(arg, "segment_bytes", log_file_bytes(s->log));
 	emit(arg, "index_entries", ix.entries);
 	emit(arg, "index_bytes", ix.bytes);
 	emit(arg, "index_leaves", ix.leaves);

@@ -208,6 +208,17 @@ int log_reclaim(struct log *log, uint64_t number);
  * than that goes. Returns how many files went: there is space for others now. */
 unsigned int log_keep_spares(struct log *log, unsigned int spares);
 
+/* For who writes ahead to a log, and reads its records only when it is opened (log_owner.c).
+ * The number of the first segment from the position's on that should be there and is not;
+ * LOG_NONE: none. */
+#define LOG_NONE UINT64_MAX
+uint64_t log_missing(struct log *log, uint64_t position);
+/* Retires and reclaims the sealed segments before the position's. That one stays, though its
+ * end may be all that is needed of it: its absence would be a loss. Nobody reads those that
+ * go. What an error leaves, the next call finds. */
+int log_give_up_before(struct log *log, uint64_t position);
+uint64_t log_file_bytes(struct log *log); /* of all segments on disk */
+
 void log_stats(struct log *log, kv_stat_fn *emit, void *arg); /* names begin with log_ */
 
 #endif /* LOG_H */

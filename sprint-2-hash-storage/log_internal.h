@@ -7,6 +7,7 @@
  * log_room.c     where the room for an append comes from; the task that works ahead
  * log_raw.c      the files of a log that nobody has open, also behind damage
  * log_read.c     records by position, walks over segments, giving them up
+ * log_owner.c    what those who write ahead to a log do with its segments
  * log.c          append, group commit, open and close
  */
 #ifndef LOG_INTERNAL_H

@@ -1,5 +1,5 @@
 s2_src   := env.c env_posix.c env_uring.c epoch.c \
-	    log.c log_room.c log_read.c log_format.c log_segment.c log_recover.c log_raw.c \
+	    log.c log_room.c log_read.c log_format.c log_segment.c log_recover.c log_raw.c log_owner.c \
 	    hash_function.c neon_hash.c hash_table.c hash_table_chaining.c hash_table_linear.c \
 	    hash_table_robin_hood.c hash_table_cuckoo.c hash_table_swiss.c hash_index.c hash_pool.c \
 	    hash_engine.c hash_read.c hash_write.c hash_snapshot.c hash_clean.c \

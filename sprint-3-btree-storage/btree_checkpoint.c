@@ -23,8 +23,7 @@ enum {
 	PACE_LEAST_NS = 1000,  /* ... by nothing when it is less than this */
 	QUIET_NS = 100000,
 	RETRY_NS = 1000000000, /* after one that failed */
-	RETIRE_BATCH = 64,
-	RECLAIM_PAGES = 1024, /* given back under one lock */
+	RECLAIM_PAGES = 1024,  /* given back under one lock */
 };
 
 /* ---- who works ---- */
@@ -105,46 +104,6 @@ void btree_checkpoint_pace(struct btree_store *s)
 	s->base.env->ops->sleep_ns(s->base.env, ns);
 	(void)port_fetch_add(&s->stat_stalls, (uint64_t)1);
 	(void)port_fetch_add(&s->stat_stall_ns, ns);
-}
-
-/* ---- the log before it ---- */
-
-struct old_segments {
-	uint64_t first_kept; /* the number of the segment that replay begins in */
-	uint64_t number[RETIRE_BATCH];
-	size_t n;
-};
-
-static int find_old(void *arg, const struct log_segment *seg)
-{
-	struct old_segments *o = arg;
-
-	if (!seg->sealed || seg->number + seg->units > o->first_kept ||
-	    o->n == RETIRE_BATCH)
-		return 1;
-	o->number[o->n++] = seg->number;
-	return 0;
-}
-
-/* The segment of the position itself stays, though its end may be all that is needed: its
- * absence would be a loss. */
-static int drop_log(struct btree_store *s, uint64_t position)
-{
-	struct old_segments o;
-	int error = 0;
-	size_t i;
-
-	do {
-		o.first_kept = position / s->option[BTREE_SEGMENT_BYTES];
-		o.n = 0;
-		(void)log_segments(s->log, find_old, &o);
-		for (i = 0; i < o.n && !error; i++) {
-			error = log_retire(s->log, o.number[i]);
-			if (!error)
-				error = log_reclaim(s->log, o.number[i]);
-		}
-	} while (!error && o.n);
-	return error;
 }
 
 /* ---- one checkpoint ---- */
@@ -278,7 +237,8 @@ static void conclude(struct btree_store *s, int error, bool written, uint64_t be
 		if (written)
 			(void)log_keep_spares(s->log, spares_wanted(s));
 		/* What this fails to give back, the next one does. */
-		(void)drop_log(s, port_load_relaxed(&s->checkpoint_position));
+		(void)log_give_up_before(s->log,
+					 port_load_relaxed(&s->checkpoint_position));
 		set_marks(s);
 	}
 	port_mutex_lock(&s->task_lock);

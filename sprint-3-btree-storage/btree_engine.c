@@ -90,24 +90,6 @@ static int check_options(const struct btree_store *s, struct kv_msg *why)
 
 /* ---- open ---- */
 
-/* The directory, and nobody else in it. */
-static int take_directory(struct btree_store *s, struct kv_msg *why)
-{
-	struct env *env = s->base.env;
-	char path[ENV_PATH_MAX];
-	int error = env->ops->mkdir(env, s->dir);
-
-	if (error && error != -EEXIST)
-		return kv_fail(why, error, "%s: cannot be made", s->dir);
-	error = env_path(path, s->dir, "LOCK");
-	if (!error)
-		error = env->ops->lock(env, path, &s->owner);
-	if (error == -EBUSY)
-		return kv_fail(why, error, "%s: open elsewhere; close it there first",
-			       s->dir);
-	return error ? kv_fail(why, error, "%s: cannot be locked", path) : 0;
-}
-
 static void store_free(struct btree_store *s)
 {
 	if (s->tree.pager)
@@ -167,7 +149,7 @@ static int btree_open(struct env *env, const char *dir, const uint64_t *opt,
 		return kv_fail(why, -ENOMEM, "no memory to open %s", dir);
 	error = check_options(s, why);
 	if (!error)
-		error = take_directory(s, why);
+		error = env_take_dir(env, s->dir, &s->owner, why);
 	if (!error)
 		error = make_parts(s, why);
 	if (!error)
@@ -208,12 +190,6 @@ static int btree_sync(struct kv *kv)
 	struct btree_store *s = btree_store(kv);
 
 	return log_sync(s->log, log_end(s->log) - 1);
-}
-
-static int add_log_bytes(void *arg, const struct log_segment *seg)
-{
-	*(uint64_t *)arg += seg->file_bytes;
-	return 0;
 }
 
 /* What the oldest snapshot keeps: how many generations are behind it. Counts them as well:
@@ -285,7 +261,6 @@ static void pager_stats(struct btree_store *s, kv_stat_fn *emit, void *arg)
 static void btree_stats(struct kv *kv, kv_stat_fn *emit, void *arg)
 {
 	struct btree_store *s = btree_store(kv);
-	uint64_t log_bytes = 0;
 
 	tree_stats(s, emit, arg);
 	pager_stats(s, emit, arg);
@@ -298,8 +273,7 @@ static void btree_stats(struct kv *kv, kv_stat_fn *emit, void *arg)
 	     log_end(s->log) - port_load_relaxed(&s->checkpoint_position));
 	emit(arg, "write_stalls", port_load_relaxed(&s->stat_stalls));
 	emit(arg, "write_stall_ns", port_load_relaxed(&s->stat_stall_ns));
-	(void)log_segments(s->log, add_log_bytes, &log_bytes);
-	emit(arg, "segment_bytes", log_bytes);
+	emit(arg, "segment_bytes", log_file_bytes(s->log));
 	log_stats(s->log, emit, arg);
 }
 

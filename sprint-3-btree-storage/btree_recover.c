@@ -157,39 +157,21 @@ static int replay(void *arg, const struct log_record *r)
 	return btree_write_replay(v->s, r, &v->why);
 }
 
-struct presence {
-	uint64_t next;    /* the number that replay needs next */
-	uint64_t missing; /* UINT64_MAX: none */
-};
-
-static int check_presence(void *arg, const struct log_segment *seg)
-{
-	struct presence *p = arg;
-
-	if (seg->number + seg->units <= p->next)
-		return 0;
-	if (seg->number > p->next)
-		p->missing = p->next;
-	p->next = seg->number + seg->units;
-	return p->missing != UINT64_MAX;
-}
-
 /* From the segment of the checkpoint's position on there is no gap; nor before the first when
  * the checkpoint knows of no log. */
 static int check_segments(struct btree_store *s, const struct contents *c,
 			  struct kv_msg *why)
 {
-	struct presence p = { s->checkpoint_position / s->option[BTREE_SEGMENT_BYTES],
-			      UINT64_MAX };
+	uint64_t missing = LOG_NONE;
 
-	if (!c->segment[0] && s->checkpoint_position)
-		p.missing = p.next;
-	else if (c->segment[0])
-		(void)log_segments(s->log, check_presence, &p);
-	if (p.missing == UINT64_MAX)
+	if (c->segment[0])
+		missing = log_missing(s->log, s->checkpoint_position);
+	else if (s->checkpoint_position)
+		missing = s->checkpoint_position / s->option[BTREE_SEGMENT_BYTES];
+	if (missing == LOG_NONE)
 		return 0;
 	return kv_fail(why, -EBADMSG, "%s/%012llx.log is missing: restore a backup",
-		       s->dir, (unsigned long long)p.missing);
+		       s->dir, (unsigned long long)missing);
 }
 
 static int open_log(struct btree_store *s, const struct contents *c, struct kv_msg *why)

@@ -18,7 +18,6 @@ enum {
 	AGAIN_NS = 1000000000, /* after a failure */
 	SLEEP_NS = 100000, /* a writer's delays are slept in pieces of this at least */
 	DELAY_MAX_NS = 1000000, /* of one write */
-	OLD = 64,               /* log segments given up at a time */
 };
 
 /* ---- pacing ---- */
@@ -155,45 +154,6 @@ static int work_commit(struct lsm_store *s, const struct lsm_work *w,
 	return error;
 }
 
-/* ---- the log ---- */
-
-struct old {
-	uint64_t first_kept; /* the number of the segment that replay begins in */
-	uint64_t number[OLD];
-	size_t n;
-};
-
-static int find_old(void *arg, const struct log_segment *seg)
-{
-	struct old *o = arg;
-
-	if (!seg->sealed || seg->number + seg->units > o->first_kept || o->n == OLD)
-		return 1;
-	o->number[o->n++] = seg->number;
-	return 0;
-}
-
-/* Segments before the position's are given up. That one stays, though its end may be all that
- * is needed of it: its absence would be a loss. Failing costs space, until the next flush. */
-static void retire_log(struct lsm_store *s, uint64_t position)
-{
-	struct old o = { .first_kept = position / s->option[LSM_SEGMENT_BYTES] };
-	size_t i;
-	int error = 0;
-
-	do {
-		o.n = 0;
-		(void)log_segments(s->log, find_old, &o);
-		port_mutex_lock(&s->log_lock);
-		for (i = 0; i < o.n && !error; i++) {
-			error = log_retire(s->log, o.number[i]);
-			if (!error)
-				error = log_reclaim(s->log, o.number[i]);
-		}
-		port_mutex_unlock(&s->log_lock);
-	} while (!error && o.n == OLD);
-}
-
 /* ---- flushing ---- */
 
 /* What the memtable has is now in a table that readers see; the record cache must not have
@@ -275,7 +235,10 @@ static int flush_oldest(struct lsm_store *s, bool *did, struct kv_msg *why)
 	if (error)
 		return error;
 	lsm_view_flushed(s, m);
-	retire_log(s, end);
+	/* What fails costs space, until the next flush. */
+	port_mutex_lock(&s->log_lock);
+	(void)log_give_up_before(s->log, end);
+	port_mutex_unlock(&s->log_lock);
 	(void)lsm_versions_purge(s->versions);
 	return 0;
 }

@@ -134,33 +134,15 @@ static int replay(void *arg, const struct log_record *r)
 	return lsm_write_replay(v->s, r, &v->why);
 }
 
-struct presence {
-	uint64_t next;    /* the number that replay needs next */
-	uint64_t missing; /* UINT64_MAX: none */
-};
-
-static int check_presence(void *arg, const struct log_segment *seg)
-{
-	struct presence *p = arg;
-
-	if (seg->number + seg->units <= p->next)
-		return 0;
-	if (seg->number > p->next)
-		p->missing = p->next;
-	p->next = seg->number + seg->units;
-	return p->missing != UINT64_MAX;
-}
-
 /* From the segment of the manifest's position on there is no gap. */
 static int check_segments(struct lsm_store *s, uint64_t position, struct kv_msg *why)
 {
-	struct presence p = { position / s->option[LSM_SEGMENT_BYTES], UINT64_MAX };
+	uint64_t missing = log_missing(s->log, position);
 
-	(void)log_segments(s->log, check_presence, &p);
-	if (p.missing == UINT64_MAX)
+	if (missing == LOG_NONE)
 		return 0;
 	return kv_fail(why, -EBADMSG, "%s/%012llx.log is missing: restore a backup",
-		       s->dir, (unsigned long long)p.missing);
+		       s->dir, (unsigned long long)missing);
 }
 
 static int open_log(struct lsm_store *s, uint64_t position, struct kv_msg *why)

@@ -93,18 +93,12 @@ static void cache_stats(struct lsm_store *s, const struct out *o)
 	}
 }
 
-static int add_log_bytes(void *arg, const struct log_segment *seg)
-{
-	*(uint64_t *)arg += seg->file_bytes;
-	return 0;
-}
-
 void lsm_stats(struct kv *kv, kv_stat_fn *fn, void *arg)
 {
 	struct lsm_store *s = lsm_store(kv);
 	const struct out o = { fn, arg };
 	struct lsm_view *view;
-	uint64_t sequence, log_bytes = 0, mem_bytes = 0, mem_entries = 0;
+	uint64_t sequence, mem_bytes = 0, mem_entries = 0;
 	unsigned int i;
 
 	view = lsm_view_take(s, &sequence);
@@ -133,8 +127,7 @@ void lsm_stats(struct kv *kv, kv_stat_fn *fn, void *arg)
 	emit(&o, "compaction_error", (uint64_t)-s->compaction_error);
 	port_mutex_unlock(&s->task_lock);
 	lsm_versions_stats(s->versions, fn, arg);
-	(void)log_segments(s->log, add_log_bytes, &log_bytes);
-	emit(&o, "segment_bytes", log_bytes);
+	emit(&o, "segment_bytes", log_file_bytes(s->log));
 	log_stats(s->log, fn, arg);
 	env_stats(s->base.env, fn, arg);
 }

@@ -105,24 +105,6 @@ static void shape_tree(struct lsm_store *s)
 
 /* ---- open and close ---- */
 
-/* The directory, and nobody else in it. */
-static int take_directory(struct lsm_store *s, struct kv_msg *why)
-{
-	struct env *env = s->base.env;
-	char path[ENV_PATH_MAX];
-	int error = env->ops->mkdir(env, s->dir);
-
-	if (error && error != -EEXIST)
-		return kv_fail(why, error, "%s: cannot be made", s->dir);
-	error = env_path(path, s->dir, "LOCK");
-	if (!error)
-		error = env->ops->lock(env, path, &s->owner);
-	if (error == -EBUSY)
-		return kv_fail(why, error, "%s: open elsewhere; close it there first",
-			       s->dir);
-	return error ? kv_fail(why, error, "%s: cannot be locked", path) : 0;
-}
-
 static void init_locks(struct lsm_store *s)
 {
 	port_mutex_init(&s->append_lock);
@@ -240,7 +222,7 @@ static int lsm_open(struct env *env, const char *dir, const uint64_t *opt,
 	if (error)
 		goto fail;
 	shape_tree(s);
-	error = take_directory(s, why);
+	error = env_take_dir(env, s->dir, &s->owner, why);
 	if (!error)
 		error = make_parts(s, why);
 	if (!error)
