@@ -174,10 +174,12 @@ static void test_log_is_bounded_by_checkpoints(void **state)
 	unsigned int i;
 
 	(void)state;
-	for (i = 0; i < 40000; i++)
+	/* How long it takes until there were some depends on the machine. */
+	for (i = 0; i < 40000 || store_stat(kv, "checkpoints") <= 5; i++) {
 		store_put(kv, i % 500, BYTES);
-	/* How many there were depends on the machine; that the log is not all there does not. */
-	assert_true(store_stat(kv, "checkpoints") > 1);
+		if (i % 1000 == 0)
+			assert_true(store_stat(kv, "segment_bytes") < 4 << 20);
+	}
 	assert_true(store_stat(kv, "segment_bytes") < 4 << 20);
 	store_close(kv);
 }
