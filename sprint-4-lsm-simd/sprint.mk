@@ -15,7 +15,7 @@ s4_dir     := $(O)/sprint-4-lsm-simd/tests
 s4_memory_tests := neon_lsm_tests lsm_tombstones_tests lsm_slab_tests lsm_cache_tests lsm_skiplist_tests lsm_memtable_tests lsm_records_tests
 s4_table_tests  := sst_thread_tests
 s4_work_tests   := lsm_merge_tests lsm_keep_tests
-s4_engine_tests := lsm_tests lsm_live_tests lsm_race_tests lsm_soak_tests lsm_format_tests
+s4_engine_tests := lsm_tests lsm_options_tests lsm_live_tests lsm_race_tests lsm_soak_tests lsm_format_tests
 s4_tests := $(s4_engine_tests) $(s4_memory_tests) $(s4_table_tests) $(s4_work_tests)
 
 # Tests on the simulated disk and scheduler.

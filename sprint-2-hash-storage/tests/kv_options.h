@@ -129,7 +129,7 @@ static void test_every_option_is_drawn(void **state)
 
 static void run_histories(uint64_t seed)
 {
-	char options[512];
+	char options[1024];
 	const struct kv_target t = {
 		.ops = &OPTIONS_ENGINE,
 		.options = draw_options(seed, seed, options, sizeof(options)),
@@ -168,7 +168,7 @@ struct life {
 	struct kv_snapshot *snapshot[SNAPSHOTS][2];
 	struct kv_cursor *cursor[CURSORS][2];
 	uint64_t seed, random, round, written, refused;
-	char dir[SCRATCH_PATH], options[512];
+	char dir[SCRATCH_PATH], options[1024];
 	uint8_t value[BATCH_MAX][VALUE_MAX];
 	char name[BATCH_MAX][16], range_end[16];
 };

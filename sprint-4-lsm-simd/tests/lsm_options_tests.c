@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0 */
+/*
+ * lsm_options_tests.c - the LSM engine: random operations times random options, against the
+ * array engine; see kv_options.h of sprint 2.
+ */
+#include "../lsm_engine.h"
+
+#define OPTIONS_ENGINE    lsm_engine
+#define OPTIONS_VALUE_MAX 12000
+
+/* Memtables together are half of the memory at most. */
+#define MEMORY                                                                        \
+	"1m,memtable_bytes=16k,memtables=2|1m,memtable_bytes=32k,memtables=16|"       \
+	"1m,memtable_bytes=128k,memtables=4|1m|4m,memtable_bytes=64k,memtables=3|4m|" \
+	"64m,memtable_bytes=48k|64m"
+
+/* Memtables, tables and levels of the usual sizes would never be full here: those options are
+ * always drawn, or are small more often than not. */
+#define OPTIONS_CHOICES                                                                \
+	{ "memory_bytes", MEMORY, false }, { "segment_bytes", "64k|128k|1m", true },   \
+		{ "table_bytes", "4k|16k|64k|64k|256k", true },                        \
+		{ "style", "lazy|leveled|tiered", false },                             \
+		{ "ratio", "2|3|8|64", false }, { "flushed_runs", "1|2|4|16", false }, \
+		{ "level_bytes", "0|64k|200k|4m", false },                             \
+		{ "block_bytes", "256|1k|4k|64k", false },                             \
+		{ "restart_interval", "1|2|8|1000", false },                           \
+		{ "filter_bits", "0|1|10|32", false },                                 \
+		{ "compression", "none|lz4", false },                                  \
+		{ "blob_bytes", "0|1|40|512", false },                                 \
+		{ "blob_live_percent", "0|50|90|100", false },                         \
+		{ "cache", "clock|lru", false },                                       \
+		{ "record_percent", "0|40|100|101", false },                           \
+		{ "access", "map|read", false }, { "threads", "1|1|3", false },        \
+		{ "parts", "1|1|4", false }, { "rate", "0|0|64m", false },             \
+		{ "huge", "off|off|on", false }, { "mlock", "off|on", false },         \
+		{ "map", "on|on|off", false }, { "group_ms", "1|20|1000", false },     \
+		{ "reserve_bytes", "0|1|1|100k", false },
+#include "../../sprint-2-hash-storage/tests/kv_options.h"
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { OPTIONS_TESTS };
+
+	return cmocka_run_group_tests(tests, make_scratch_in_memory, options_tear_down);
+}
