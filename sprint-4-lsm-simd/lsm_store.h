@@ -40,6 +40,8 @@ enum {
 	LSM_LOG_BEGIN =
 		1,        /* ... and what makes the log of a backup begin where it must */
 	LSM_LOG_STEP = 8, /* bytes before a step's key */
+	LSM_TURNS =
+		256, /* writes that may be finished before those in front of them are */
 	LSM_MEMTABLES = 16, /* most that can be there at once */
 };
 
@@ -112,6 +114,12 @@ enum lsm_reserve_state {
 	LSM_RESERVE_GIVEN_UP, /* it is empty */
 };
 
+/* A write that is in its memtable, and becomes visible when all before it are. */
+struct lsm_turn {
+	uint64_t ticket; /* atomic: of the write, plus one */
+	uint64_t last;   /* its last sequence; 0: it was given up */
+};
+
 struct lsm_task { /* a background thread */
 	struct lsm_store *store;
 	struct env_task *task;
@@ -140,6 +148,10 @@ struct lsm_store {
 	_Alignas(64) struct lsm_view *view; /* changes under view_lock */
 	uint64_t visible; /* sequence of the last write that readers see */
 	uint64_t done;    /* so many tickets are visible, or given up */
+	uint32_t
+		showing; /* who raised it from 0 shows what has its turn, and so for those
+			   * who raise it meanwhile */
+	struct lsm_turn turn[LSM_TURNS]; /* by ticket */
 
 	_Alignas(64) struct port_mutex append_lock;
 	/* protected by append_lock */
