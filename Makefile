@@ -99,6 +99,7 @@ $(eval $(call sprint,sprint-3-btree-storage,s3,s3 s2 s1))
 $(eval $(call sprint,sprint-4-lsm-simd,s4,s4 s2 s1))
 engine_libs := $(O)/libs4.a $(O)/libs3.a $(O)/libs2.a $(O)/libs1.a
 
+include harness/learn/learn.mk
 include harness/harness.mk
 h_obj := $(h_src:%.c=$(O)/%.o)
 h_test_bin := $(h_tests:%=$(O)/harness/tests/%)
@@ -116,7 +117,8 @@ harness/tests: $(h_test_bin)
 harness/test: harness/tests
 	@harness/tools/run_tests.sh $(h_test_bin)
 tests: harness/tests $(h_programs:%=$(O)/harness/%)
-test_programs += $(h_test_bin)
+# These begin, for they take longest: none is left to run alone at the end.
+test_programs := $(h_test_bin) $(test_programs)
 
 # Objects are made anew when the compiler, its flags or the peers found change.
 $(O)/flags: always
@@ -150,10 +152,11 @@ test: deps-test ## build and run all tests
 run-tests:
 	@harness/tools/run_tests.sh $(test_programs)
 
-sprint-%: deps-test ## build, test and bench one sprint: make sprint-1
-	@$(MAKE) $(firstword $(wildcard sprint-$*-*))/all $(firstword $(wildcard sprint-$*-*))/test
-	@$(MAKE) $(firstword $(wildcard sprint-$*-*))/bench
-	@echo "Read on in $(firstword $(wildcard sprint-$*-*))/README.md"
+# Of the reference until make start-N; from then on of the learner's own code.
+sprint-%: deps-test ## build, test and bench one sprint, or grade yours: make sprint-1
+	@$(learn_sh) sprint $*; code=$$?; [ $$code -eq 5 ] || exit $$code; \
+	$(MAKE) $(firstword $(wildcard sprint-$*-*))/all $(firstword $(wildcard sprint-$*-*))/test && \
+	$(MAKE) $(firstword $(wildcard sprint-$*-*))/bench && $(learn_sh) teaches $*
 
 # ---- checks ----
 
@@ -185,6 +188,8 @@ fuzz: deps-fuzz ## libFuzzer on what reads from disk: FUZZ_SECONDS=60 a target
 torture: deps-test ## hours of random histories: KV_TORTURE=seconds a test program
 	@$(MAKE) --silent -j2 tests
 	@KV_TORTURE=$${KV_TORTURE:-600} $(MAKE) run-tests
+
+include vm/vm.mk
 
 # ---- looking inside: ENGINE=lmdb WORKLOAD=a RECORDS=100000 ----
 

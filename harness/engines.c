@@ -67,8 +67,9 @@ const struct engine_info engine_lsm = {
 	.tuning =
 		"Defaults: memtables of a 16th of the budget, four at most, log segments of 8 MiB in "
 		"memory maps, lazy leveling with a ratio of 8, tables of 16 MiB with blocks of 4 KiB, "
-		"Bloom filters of 10 bits a key, no compression, values above 512 bytes in blob files, "
-		"two fifths of the cache for records and the rest for blocks, one thread that compacts.",
+		"Bloom filters of 10 bits a key, values above 512 bytes in blob files, "
+		"no compression, so tables are read in memory maps and nine tenths of the cache are for "
+		"single records, one thread that compacts.",
 };
 
 static const struct engine_info *const engines[] = {
