@@ -1,7 +1,7 @@
 #!/bin/sh
 # deps.sh SET - checks that the Debian packages of a set are there; says which it will
 # install, and installs them (by sudo when not root). SET: bench test valgrind perf lint fuzz
-# arm64.
+# arm64 vm.
 #
 #   DEPS=skip      checks nothing
 #   DEPS=required  leaves optional packages (most peers, io_uring, LZ4) alone
@@ -24,8 +24,17 @@ fuzz)
 	need="$required clang libclang-rt-${version:-14}-dev" like=""
 	;;
 arm64) need="$required $testing gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user" like="" ;;
+vm)
+	# Machines of both architectures, their kernels, and the compiler for the other one.
+	case "$(dpkg --print-architecture 2>/dev/null)" in
+	arm64) cross="gcc-x86-64-linux-gnu libc6-dev-amd64-cross" ;;
+	*) cross="gcc-aarch64-linux-gnu libc6-dev-arm64-cross" ;;
+	esac
+	need="$required make $cross qemu-system-x86 qemu-system-arm gdb-multiarch cpio kmod e2fsprogs
+		flex bison bc libelf-dev libssl-dev xz-utils patch" like=""
+	;;
 *)
-	echo "deps.sh: no set \"$1\": bench test valgrind perf lint fuzz arm64" >&2
+	echo "deps.sh: no set \"$1\": bench test valgrind perf lint fuzz arm64 vm" >&2
 	exit 2
 	;;
 esac

@@ -1,0 +1,78 @@
+# shellcheck shell=sh
+# SPDX-License-Identifier: MIT
+#
+# check.sh - what the tests inside the machine are written with.
+#
+#   check "what is expected" COMMAND...     one line, ok or FAIL, with the output when it fails
+#   check_fails "what" COMMAND...           the same for a command that must not succeed
+#   skip "why"                              ends a test whose subject is not there
+#   have_module NAME                        is it packed into this machine?
+#   kernel_reports                          prints what the kernel complained of since reports_begin
+passed=0
+failed=0
+
+check() {
+	what=$1
+	shift
+	if "$@" >/tmp/check.out 2>&1; then
+		passed=$((passed + 1))
+		echo "  ok   $what"
+	else
+		failed=$((failed + 1))
+		echo "  FAIL $what"
+		echo "       command: $*"
+		sed 's/^/       /' /tmp/check.out | tail -n 40
+	fi
+}
+
+not() {
+	! "$@"
+}
+
+check_fails() {
+	what=$1
+	shift
+	check "$what" not "$@"
+}
+
+skip() {
+	echo "  skip $*"
+	exit 77
+}
+
+have_module() {
+	[ -e "/lib/modules/$(uname -r)/extra/$1.ko" ]
+}
+
+reports_begin() {
+	dmesg -c >/tmp/dmesg.before 2>/dev/null
+	true
+}
+
+# Words with which the kernel begins a report of each kind.
+report_words='BUG: |WARNING: |KASAN|UBSAN|Oops|general protection|Unable to handle|Call Trace:|Call trace:|possible circular locking|possible recursive locking|inconsistent lock state|suspicious RCU|hung_task|blocked for more than|kmemleak: [0-9]+ new|refcount_t|list_(add|del) corruption|detected stall'
+
+kernel_reports() {
+	dmesg | grep -E "$report_words"
+}
+
+no_kernel_reports() {
+	if kernel_reports; then
+		dmesg | tail -n 60
+		return 1
+	fi
+}
+
+# kmemleak needs two looks: what no pointer was found to in both is reported.
+no_leaks() {
+	[ -e /sys/kernel/debug/kmemleak ] || return 0
+	echo scan >/sys/kernel/debug/kmemleak
+	sleep 6
+	echo scan >/sys/kernel/debug/kmemleak
+	! grep . /sys/kernel/debug/kmemleak
+}
+
+finish() {
+	[ "$failed" -eq 0 ]
+	exit
+}
