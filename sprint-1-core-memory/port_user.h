@@ -20,6 +20,8 @@
 #define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 #endif
 
+enum { PORT_PATH_MAX = 1024 }; /* bytes in a path, its end too */
+
 /* memory: port_memory.c or port_fault.c */
 void *port_alloc(size_t n); /* n = 0 gives a unique pointer */
 void *port_realloc(void *p, size_t old, size_t n);

@@ -22,7 +22,7 @@
 
 #include "../sprint-1-core-memory/kv.h"
 
-enum { ENV_PATH_MAX = 1024 };
+enum { ENV_PATH_MAX = PORT_PATH_MAX };
 
 struct env {
 	const struct env_ops *ops;

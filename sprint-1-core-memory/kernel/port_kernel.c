@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0
+/*
+ * port_kernel.c - port.h's and port_range.h's words in the kernel that are no macros.
+ *
+ * Modules cannot reserve addresses without memory behind them: what does that is not exported.
+ * So a range here is memory from the start, and a limit keeps it small: port_range_limit bytes
+ * for each, which the module's parameter sets. Nothing is given back before its end.
+ */
+#include <linux/crc32c.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/overflow.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
+
+#include "../port_range.h"
+
+#define PORT_GFP (GFP_KERNEL_ACCOUNT | __GFP_NOWARN)
+
+/* Up to this many bytes memory is asked for in one physical piece alone. */
+enum { PORT_EASY = 2 * PAGE_SIZE };
+
+static unsigned long port_range_limit = 64ul << 20;
+module_param(port_range_limit, ulong, 0644);
+MODULE_PARM_DESC(
+	port_range_limit,
+	"bytes that an array of reserved addresses may take; it takes them when a store is opened (default 64 MiB)");
+
+void *port_alloc(size_t n)
+{
+	void *p;
+
+	if (n <= PORT_EASY)
+		return kmalloc(n ? n : 1, PORT_GFP | __GFP_RETRY_MAYFAIL);
+	if (n <= KMALLOC_MAX_SIZE) {
+		p = kmalloc(n, PORT_GFP | __GFP_NORETRY);
+		if (p)
+			return p;
+	}
+	return __vmalloc(n, PORT_GFP | __GFP_RETRY_MAYFAIL);
+}
+
+void *port_realloc(void *p, size_t old, size_t n)
+{
+	void *grown = port_alloc(n);
+
+	if (!grown)
+		return NULL;
+	if (p)
+		memcpy(grown, p, min(old, n));
+	kvfree(p);
+	return grown;
+}
+
+void port_free(void *p)
+{
+	kvfree(p);
+}
+
+/* What port_free_aligned() gets stands behind the address to free. */
+static void *align_within(void *raw, size_t align)
+{
+	void **p;
+
+	if (!raw)
+		return NULL;
+	p = PTR_ALIGN(raw + sizeof(*p), align);
+	p[-1] = raw;
+	return p;
+}
+
+void *port_alloc_aligned(size_t align, size_t n)
+{
+	size_t all;
+
+	align = max(align, sizeof(void *));
+	if (check_add_overflow(n, align + sizeof(void *), &all))
+		return NULL;
+	return align_within(port_alloc(all), align);
+}
+
+void port_free_aligned(void *p)
+{
+	if (p)
+		kvfree(((void **)p)[-1]);
+}
+
+/* Two megabytes in one piece lie aligned, and in the kernel's own large pages. */
+void *port_alloc_huge(size_t n)
+{
+	size_t all;
+
+	if (n == PORT_HUGE_BYTES && n <= KMALLOC_MAX_SIZE) {
+		void *p = kmalloc(n, PORT_GFP | __GFP_NORETRY);
+
+		if (p && IS_ALIGNED((unsigned long)p, PORT_HUGE_BYTES))
+			return p;
+		kfree(p);
+	}
+	if (check_add_overflow(n, (size_t)PORT_HUGE_BYTES, &all))
+		return NULL;
+	return align_within(vmalloc_huge(all, PORT_GFP | __GFP_RETRY_MAYFAIL),
+			    PORT_HUGE_BYTES);
+}
+
+void port_free_huge(void *p, size_t n)
+{
+	(void)n;
+	if (!p)
+		return;
+	if (is_vmalloc_addr(p))
+		port_free_aligned(p);
+	else
+		kfree(p);
+}
+
+uint32_t port_crc32c(uint32_t crc, const void *p, size_t n)
+{
+	const u8 *at = p;
+
+	crc = ~crc;
+	for (; n > UINT_MAX; n -= SZ_1G, at += SZ_1G)
+		crc = crc32c(crc, at, SZ_1G);
+	return ~crc32c(crc, at, n);
+}
+
+/* ---- ranges ---- */
+
+int port_range_reserve(struct port_range *r, uint64_t most, uint64_t least,
+		       unsigned int flags)
+{
+	uint64_t limit =
+		round_up((uint64_t)READ_ONCE(port_range_limit), PORT_RANGE_ALIGN);
+	uint64_t bytes = round_up(min(most, limit), PORT_RANGE_ALIGN);
+
+	memset(r, 0, sizeof(*r));
+	least = max_t(uint64_t, round_up(least, PORT_RANGE_ALIGN), PORT_RANGE_ALIGN);
+	for (; bytes >= least; bytes = round_up(bytes / 2, PORT_RANGE_ALIGN)) {
+		r->raw_bytes = bytes + PORT_RANGE_ALIGN;
+		r->raw = vmalloc_huge(r->raw_bytes,
+				      PORT_GFP | __GFP_RETRY_MAYFAIL | __GFP_ZERO);
+		if (r->raw || bytes == PORT_RANGE_ALIGN)
+			break;
+	}
+	if (!r->raw) {
+		memset(r, 0, sizeof(*r));
+		return -ENOMEM;
+	}
+	r->base = PTR_ALIGN(r->raw, PORT_RANGE_ALIGN);
+	r->bytes = bytes;
+	r->flags = flags;
+	return 0;
+}
+
+int port_range_grow(struct port_range *r, uint64_t bytes)
+{
+	if (bytes > r->bytes)
+		return -ENOSPC;
+	if (bytes > r->ready)
+		WRITE_ONCE(r->ready, min(round_up(bytes, PORT_RANGE_ALIGN), r->bytes));
+	return 0;
+}
+
+void port_range_populate(struct port_range *r, uint64_t from, uint64_t to)
+{
+	(void)r;
+	(void)from;
+	(void)to;
+}
+
+void port_range_discard(struct port_range *r, uint64_t from, uint64_t to)
+{
+	from = round_up(from, PAGE_SIZE);
+	to = round_down(to, PAGE_SIZE);
+	if (from < to)
+		memset(r->base + from, 0, to - from);
+}
+
+void port_range_small(struct port_range *r)
+{
+	(void)r;
+}
+
+void port_range_release(struct port_range *r)
+{
+	vfree(r->raw);
+	memset(r, 0, sizeof(*r));
+}
+
+size_t port_range_unit(void)
+{
+	return PAGE_SIZE;
+}
+
+MODULE_LICENSE("Dual MIT/GPL");
+MODULE_DESCRIPTION("Storage engines: what all of them need");
