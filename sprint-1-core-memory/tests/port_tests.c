@@ -484,6 +484,28 @@ static void test_version_is_taken_by_one_of_several_writers(void **state)
 	assert_int_equal(port_read_again(&version), 10);
 }
 
+/* ---- the leak check of all tests ---- */
+
+static void test_leak_is_held_against_the_test_that_left_it(void **state)
+{
+	uint64_t outer = live_before;
+	void *left, *later;
+
+	assert_int_equal(leak_check_set_up(state), 0);
+	left = port_alloc(1);
+	assert_int_equal(leak_check_tear_down(state), -1);
+	/* Here a thread of what was left open is at work. */
+	assert_int_equal(leak_check_set_up(state), 0);
+	later = port_alloc(1);
+	assert_int_equal(leak_check_tear_down(state), 0);
+	assert_int_equal(leak_check_set_up(state), 0);
+	port_free(later);
+	assert_int_equal(leak_check_tear_down(state), 0);
+	port_free(left);
+	leak_was_found = false;
+	live_before = outer;
+}
+
 #define CORE_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, leak_check_tear_down)
 
 int main(void)
@@ -505,6 +527,7 @@ int main(void)
 		CORE_TEST(test_crc32c_ways_agree_at_every_length_and_offset),
 		CORE_TEST(test_crc32c_of_parts_is_that_of_the_whole),
 		CORE_TEST(test_crc32c_notices_any_flipped_bit),
+		CORE_TEST(test_leak_is_held_against_the_test_that_left_it),
 	};
 
 	printf("# seed 0x%x; the processor has%s instruction for CRC32C\n", CORE_SEED,
