@@ -314,8 +314,9 @@ static int compact_once(struct lsm_store *s, const struct range *range, bool *di
 		return found;
 	error = carry_out(s, v, &pick, why);
 	(void)lsm_versions_lock(s->versions);
-	/* What is corrupt stays busy: no compaction shall come across it again. */
-	if (error != -EBADMSG)
+	/* What is corrupt stays busy: no compaction shall come across it again. What was moved
+	 * has been free since the commit, and may be another's by now. */
+	if (error ? error != -EBADMSG : !pick.move)
 		set_busy(&pick, false);
 	lsm_versions_unlock(s->versions);
 	lsm_count(&s->stat_excluded, error == -EBADMSG);

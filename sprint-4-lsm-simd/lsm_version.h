@@ -195,7 +195,7 @@ struct lsm_version *lsm_versions_current(struct lsm_versions *vs); /* with a ref
  * left anything of the file to be seen. */
 uint64_t lsm_versions_number(struct lsm_versions *vs);
 /* Opens what the edit adds, logs and syncs it, makes the new version the current one. Tables
- * of the edit that were busy are no longer. One edit at a time; any thread. On error nothing
+ * that it moved are busy no longer: where they are now no compaction has seen them. One edit at a time; any thread. On error nothing
  * has changed, and the files that it would have added are the caller's to remove; but after a
  * failed sync the manifest is latched: they may be in it, so nothing is removed, and every
  * later commit gives -EROFS. */

@@ -22,10 +22,11 @@ s4_tests := $(s4_engine_tests) $(s4_memory_tests) $(s4_table_tests) $(s4_work_te
 s4_table_sim_tests   := sst_block_tests sst_tests sst_fault_tests sst_corruption_tests
 s4_version_sim_tests := lsm_picker_tests lsm_versions_tests lsm_edit_tests lsm_blob_tests
 s4_work_sim_tests    := lsm_compaction_tests lsm_work_fault_tests lsm_settle_tests
-s4_engine_sim_tests  := lsm_files_tests lsm_fault_tests lsm_space_tests lsm_corruption_tests lsm_golden_tests lsm_memory_tests
+s4_engine_sim_tests  := lsm_files_tests lsm_background_tests lsm_fault_tests lsm_space_tests lsm_corruption_tests lsm_golden_tests lsm_memory_tests
 s4_sim_tests := $(s4_table_sim_tests) $(s4_version_sim_tests) $(s4_work_sim_tests) $(s4_engine_sim_tests)
 s4_tests += $(s4_sim_tests)
 $(s4_sim_tests:%=$(s4_dir)/%): $(s2_sim)
+$(s4_dir)/lsm_background_tests: private EXTRA_LDFLAGS += -Wl,--wrap=lsm_versions_commit
 
 # The crash test, and the tests of that test: planted mistakes.
 s4_crash_tests := lsm_crash_tests lsm_moment_tests lsm_mutant_tests
