@@ -1,4 +1,4 @@
-s2_src   := env.c env_posix.c env_uring.c epoch.c \
+s2_src   := env.c env_posix.c env_uring.c env_memory.c env_memory_file.c epoch.c \
 	    log.c log_room.c log_read.c log_format.c log_segment.c log_recover.c log_raw.c log_owner.c \
 	    hash_function.c neon_hash.c hash_table.c hash_table_chaining.c hash_table_linear.c \
 	    hash_table_robin_hood.c hash_table_cuckoo.c hash_table_swiss.c hash_index.c hash_pool.c \
@@ -11,7 +11,7 @@ s2_dir   := $(O)/sprint-2-hash-storage/tests
 # Tests without a disk, or with the machine's own.
 s2_tests := epoch_tests hash_table_tests hash_table_thread_tests hash_function_tests hash_quality_tests \
 	    hash_index_tests hash_pool_tests hash_tests hash_options_tests hash_memory_tests \
-	    hash_live_tests hash_race_tests env_uring_tests
+	    hash_live_tests hash_race_tests env_uring_tests env_memory_tests
 # Tests on the simulated disk and scheduler.
 s2_sim_tests := env_home_tests env_home_world_tests \
 	    env_sim_tests env_sim_fault_tests env_sim_task_tests env_sim_toy_tests \

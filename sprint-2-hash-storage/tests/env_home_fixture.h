@@ -18,12 +18,14 @@
 #include <unistd.h>
 
 #include "../../sprint-1-core-memory/tests/leak_check.h"
-#include "../env.h"
+#include "../env_memory.h"
 #include "env_sim.h"
 
-enum home_kind { HOME_POSIX, HOME_URING, HOME_SIM, HOMES };
+enum home_kind { HOME_POSIX, HOME_URING, HOME_SIM, HOME_MEMORY, HOMES };
 
-static const char *const home_name[HOMES] = { "posix", "uring", "sim" };
+static const char *const home_name[HOMES] = { "posix", "uring", "sim", "memory" };
+
+enum { HOME_MEMORY_BYTES = 64 << 20 };
 
 struct home {
 	enum home_kind kind;
@@ -46,6 +48,12 @@ static inline int home_set_up(void **state)
 		(void)snprintf(home.dir, sizeof(home.dir), "d");
 		return home.env->ops->mkdir(home.env, home.dir);
 	}
+	if (home.kind == HOME_MEMORY) {
+		if (env_memory_new(env_posix(), HOME_MEMORY_BYTES, &home.env))
+			return -1;
+		(void)snprintf(home.dir, sizeof(home.dir), "d");
+		return home.env->ops->mkdir(home.env, home.dir);
+	}
 	(void)snprintf(home.dir, sizeof(home.dir), "/tmp/env-home-XXXXXX");
 	if (!mkdtemp(home.dir))
 		return -1;
@@ -63,7 +71,9 @@ static inline int home_tear_down(void **state)
 	char command[128];
 
 	env_sim_free(h->sim);
-	if (h->kind != HOME_SIM) {
+	if (h->kind == HOME_MEMORY)
+		env_memory_free(h->env);
+	if (h->kind == HOME_POSIX || h->kind == HOME_URING) {
 		(void)snprintf(command, sizeof(command), "rm -rf '%s'", h->dir);
 		if (system(command))
 			return -1;
@@ -158,7 +168,7 @@ struct home_test {
 
 /* In which homes. */
 enum {
-	EVERY = 1 << HOME_POSIX | 1 << HOME_URING | 1 << HOME_SIM,
+	EVERY = 1 << HOME_POSIX | 1 << HOME_URING | 1 << HOME_SIM | 1 << HOME_MEMORY,
 	KERNEL = 1 << HOME_POSIX | 1 << HOME_URING,
 };
 
@@ -171,7 +181,8 @@ enum { HOME_TESTS_MAX = 128 };
 /* Each test in each of its homes. */
 static inline int home_run_tests(const struct home_test *test, size_t n)
 {
-	static enum home_kind kind[HOMES] = { HOME_POSIX, HOME_URING, HOME_SIM };
+	static enum home_kind kind[HOMES] = { HOME_POSIX, HOME_URING, HOME_SIM,
+					      HOME_MEMORY };
 	static struct CMUnitTest all[HOME_TESTS_MAX];
 	static char name[HOME_TESTS_MAX][96];
 	size_t i, k, used = 0;
