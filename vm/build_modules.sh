@@ -8,7 +8,7 @@
 #
 #   OUT/Kbuild                      names each folder below that has a Kbuild
 #   OUT/sprint-N-name/*.c *.h       links
-#   OUT/sprint-N-name/kernel/       links, with that sprint's Kbuild; the .ko files come here
+#   OUT/sprint-N-name/kernel/...    links, with that sprint's Kbuild; the .ko files come here
 #   OUT/vm/module/                  the first module of the labs
 #
 # A module may use what a module of an earlier sprint exports. --sources takes another tree
@@ -39,7 +39,7 @@ mkdir -p "$out"
 link_folder() { # folder, relative
 	mkdir -p "$out/$1"
 	for file in "$sources/$1"/*.[chS] "$sources/$1"/Kbuild; do
-		[ -e "$file" ] && ln -sfn "$file" "$out/$1/"
+		[ ! -e "$file" ] || [ "$out/$1/${file##*/}" -ef "$file" ] || ln -sfn "$file" "$out/$1/"
 	done
 	find "$out/$1" -maxdepth 1 -xtype l -delete
 }
@@ -51,7 +51,9 @@ for folder in "$sources"/sprint-*/ "$sources/vm/"; do
 	[ -e "$sources/$inner/Kbuild" ] || [ "$name" != vm ] || continue
 	[ "$name" = vm ] || link_folder "$name"
 	[ -e "$sources/$inner/Kbuild" ] || continue
-	link_folder "$inner"
+	for deep in $(cd "$sources" && find "$inner" -type d); do
+		link_folder "$deep"
+	done
 	folders="$folders $inner/"
 done
 echo "obj-m :=$folders" >"$out/Kbuild.new"
@@ -62,6 +64,7 @@ cross=$(cross_prefix "$arch")
 cc=${cross}gcc
 command -v "${cross}gcc-12" >/dev/null && cc=${cross}gcc-12
 need "$cc" "gcc-$([ "$arch" = arm64 ] && echo aarch64-linux-gnu || echo x86-64-linux-gnu)"
+# There is no vmlinux to make BTF from, which is for BPF alone.
 make -s -C "$kernel_dir/headers" M="$out" ARCH="$(kernel_arch "$arch")" CROSS_COMPILE="$cross" \
-	CC="$cc" -j"${JOBS:-2}" "$@" modules >&2 || die "the modules for $arch ($kernel) were not built"
+	CC="$cc" CONFIG_DEBUG_INFO_BTF_MODULES= -j"${JOBS:-2}" "$@" modules >&2 || die "the modules for $arch ($kernel) were not built"
 echo "$out"
