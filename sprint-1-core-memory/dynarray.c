@@ -17,6 +17,9 @@ void dynarray_free(struct dynarray *a)
 
 int dynarray_reserve(struct dynarray *a, size_t cap)
 {
+	/* EXERCISE 1.2 begin: room for cap items in all; port_realloc() moves them
+	 *|	return -ENOMEM;
+	 */
 	void *items;
 
 	if (cap <= a->cap)
@@ -29,12 +32,16 @@ int dynarray_reserve(struct dynarray *a, size_t cap)
 	a->items = items;
 	a->cap = cap;
 	return 0;
+	/* EXERCISE 1.2 end */
 }
 
 /* Half as much again: n pushes copy at most 3n items, and about a third lies idle at
  * worst. The 8 spares small arrays their first few moves. */
 static int grow(struct dynarray *a)
 {
+	/* EXERCISE 1.2 begin: room for one item more; beware of sizes near SIZE_MAX
+	 *|	return -ENOMEM;
+	 */
 	size_t more = a->cap / 2 + 8;
 
 	if (a->n < a->cap)
@@ -42,10 +49,14 @@ static int grow(struct dynarray *a)
 	if (more > SIZE_MAX - a->cap)
 		return -ENOMEM;
 	return dynarray_reserve(a, a->cap + more);
+	/* EXERCISE 1.2 end */
 }
 
 void *dynarray_insert(struct dynarray *a, size_t i, const void *item)
 {
+	/* EXERCISE 1.2 begin: room first, then move what is behind i, then copy the item in
+	 *|	return NULL;
+	 */
 	char *at;
 
 	if (grow(a))
@@ -58,6 +69,7 @@ void *dynarray_insert(struct dynarray *a, size_t i, const void *item)
 		memset(at, 0, a->size);
 	a->n++;
 	return at;
+	/* EXERCISE 1.2 end */
 }
 
 void *dynarray_push(struct dynarray *a, const void *item)
@@ -67,10 +79,12 @@ void *dynarray_push(struct dynarray *a, const void *item)
 
 void dynarray_remove(struct dynarray *a, size_t i, size_t count)
 {
+	/* EXERCISE 1.2 begin: close the gap of count items from i on */
 	char *at = dynarray_at(a, i);
 
 	if (!count)
 		return; /* items may be NULL */
 	memmove(at, at + count * a->size, (a->n - i - count) * a->size);
 	a->n -= count;
+	/* EXERCISE 1.2 end */
 }

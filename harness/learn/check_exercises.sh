@@ -1,0 +1,132 @@
+#!/usr/bin/env bash
+# check_exercises.sh [ID...] - grades the graders. For each exercise: does its stub compile
+# without warnings and fail; does the reference pass with full points; is each of the wrong
+# solutions in wrong/*.patch caught, by the test that it names? Exit code 0 when all is so.
+set -u
+cd "$(dirname "$0")/../.." || exit 2
+. harness/learn/lib.sh
+. harness/learn/grade.sh
+bad=0
+exercises=0
+wrong_all=0
+passed=0
+failed=0
+
+complain() {
+	printf '    %s\n' "$1"
+	failed=$((failed + 1))
+	bad=1
+}
+# Files made for this check, below $learn/variant.
+overlay_variant() { # ID
+	local pairs=() path
+	for path in $(exercise_files "$1"); do
+		pairs+=("$path" "$learn/variant/$path")
+	done
+	tree_overlay "${pairs[@]}"
+}
+fresh_variant() { # ID
+	rm -rf "$learn/variant"
+	for path in $(exercise_files "$1"); do
+		mkdir -p "$learn/variant/$(dirname "$path")"
+		cp "$path" "$learn/variant/$path"
+	done
+}
+
+check_marks() { # ID
+	for path in $(exercise_files "$1"); do
+		if ! grep -q "EXERCISE $1 begin" "$path"; then
+			complain "$path has no mark of exercise $1"
+		fi
+		cut_exercise list "" "$path" >/dev/null || complain "the marks in $path are wrong"
+	done
+	for heading in Goal "Read first" Contract Pitfalls Time "Hint 1" "Hint 2" "Hint 3" Questions "Go further"; do
+		grep -qx "## $heading" "$(exercise_folder "$1")/exercise.md" ||
+			complain "exercise.md of $1 has no heading \"## $heading\""
+	done
+}
+
+for id in ${*:-$(exercise_ids)}; do
+	begun=$SECONDS
+	before=$failed
+	folder=$(exercise_folder "$id") || exit 2
+	check_marks "$id"
+
+	tree_make
+	tree_overlay
+	most=$(exercise_points "$id")
+	if grade_exercise "$id" && [ "$(points_reached)" -eq "$most" ] && [ "$most" -gt 0 ]; then
+		reference="passes $most/$most"
+		passed=$((passed + 1))
+	else
+		reference="FAILS"
+		complain "the reference of $id reaches $(points_reached) of $most points:"
+		show_results "$id"
+		tail -n 5 "$learn/log"
+	fi
+
+	fresh_variant "$id"
+	for path in $(exercise_files "$id"); do
+		cut_exercise stub "$id" "$path" >"$learn/variant/$path"
+	done
+	overlay_variant "$id"
+	if ! ONLY=none grade_exercise "$id"; then
+		stub="DOES NOT COMPILE"
+		complain "the stub of $id does not compile:"
+		head -n 5 "$learn/log"
+	elif grep -q 'warning:' "$learn/log"; then
+		stub="WARNS"
+		complain "the stub of $id compiles with warnings:"
+		grep -A 3 'warning:' "$learn/log" | head -n 8
+	else
+		grade_exercise "$id"
+		if [ "$(points_reached)" -lt "$most" ]; then
+			stub="fails $(points_reached)/$most"
+			passed=$((passed + 1))
+		else
+			stub="PASSES"
+			complain "the stub of $id has full points"
+		fi
+	fi
+
+	caught=0
+	wrong=0
+	for patch in "$folder"/wrong/*.patch; do
+		[ -e "$patch" ] || break
+		wrong=$((wrong + 1))
+		named=$(sed -n 's/^Caught by: *//p' "$patch")
+		if [ -z "$named" ] || ! grep -q '^Mistake: ' "$patch"; then
+			complain "$patch does not begin with \"Mistake: ...\" and \"Caught by: TEST\""
+			continue
+		fi
+		fresh_variant "$id"
+		if ! patch -p1 -s --fuzz=3 -d "$learn/variant" <"$patch" >"$learn/patch.log" 2>&1; then
+			complain "$patch does not apply: $(tail -n 1 "$learn/patch.log")"
+			continue
+		fi
+		overlay_variant "$id"
+		if ! ONLY=$named grade_exercise "$id"; then
+			complain "$patch does not compile:"
+			head -n 5 "$learn/log"
+		elif ! [ -s "$results" ]; then
+			complain "$patch: there is no test $named"
+		elif grep -q '[[:space:]]ok[[:space:]]' "$results"; then
+			complain "$patch is not caught by $named"
+		else
+			caught=$((caught + 1))
+			passed=$((passed + 1))
+			[ -z "${VERBOSE:-}" ] || show_results "$id"
+		fi
+	done
+	[ $wrong -ge 3 ] || complain "$id has $wrong wrong solutions; at least 3 are wanted"
+	tree_overlay
+	exercises=$((exercises + 1))
+	wrong_all=$((wrong_all + wrong))
+	[ $exercises -gt 1 ] || printf '%-5s %-34s %-14s %-14s %-14s %s\n' "" exercise stub reference caught time
+	printf '%-5s %-34s %-14s %-14s %-14s %2d s%s\n' "$id" "$(exercise_title "$id" | cut -c1-34)" \
+		"$stub" "$reference" "$caught of $wrong" $((SECONDS - begun)) \
+		"$([ $failed -eq $before ] || echo '  BAD')"
+done
+printf '%d exercises, %d wrong solutions\n' $exercises $wrong_all
+printf '%d passed, %d failed\n' $passed $failed
+exit $bad

@@ -1,0 +1,38 @@
+# The learning track: what harness/learn/learn.sh does, as make targets, and how the check
+# programs of exercises are built. See docs/EXERCISES.md.
+learn_sh := BUILD='$(BUILD)' WORK='$(WORK)' harness/learn/learn.sh
+WORK     ?= work
+
+# A sprint's check programs: its folder, the libraries that it may see.
+define learn_checks
+$(O)/$(1)/exercises/%/check: $(O)/$(1)/exercises/%/check.o $(O)/harness/learn/learn.o $(test_obj) $(2:%=$(O)/lib%.a)
+	@mkdir -p $$(@D)
+	$$(say)LD $$@
+	$$(Q)$$(CC) $$(CFLAGS) -o $$@ $$(filter %.o,$$^) $$(filter %.a,$$^) $$(EXTRA_LDFLAGS) -lcmocka $(own_libs)
+endef
+$(eval $(call learn_checks,sprint-1-core-memory,s1))
+$(eval $(call learn_checks,sprint-2-hash-storage,s2 s1))
+$(eval $(call learn_checks,sprint-3-btree-storage,s3 s2 s1))
+$(eval $(call learn_checks,sprint-4-lsm-simd,s4 s2 s1))
+
+start: ## learn: how the course goes, and the first exercise
+	@$(learn_sh) start 1
+start-%: ## learn: make work/sprint-N with the files to fill in
+	@$(learn_sh) start $*
+check-exercises: ## learn: grade the graders: stubs fail, references pass, wrong ones are caught
+	@BUILD='$(BUILD)' harness/learn/check_exercises.sh $(EXERCISES)
+check-%: ## learn: grade an exercise (check-1.2) or a sprint (check-1); JSON=1
+	@$(learn_sh) check $*
+watch-%: ## learn: grade again at each save
+	@$(learn_sh) watch $*
+hint-%: ## learn: one hint more
+	@$(learn_sh) hint $*
+diff-%: ## learn: your code beside the reference
+	@$(learn_sh) diff $*
+reset-%: ## learn: the stub of an exercise again; keeps a backup
+	@$(learn_sh) reset $*
+take-%: ## learn: the reference's code for an exercise, without points
+	@$(learn_sh) take $*
+progress: ## learn: what is done, with points and time, and what comes next
+	@$(learn_sh) progress
+.PHONY: start check-exercises progress
