@@ -17,8 +17,9 @@
  *   lsm_stats.c           statistics
  *
  * A write is appended to the log, which decides its place and thereby its sequence; it is put
- * into the memtable; it becomes visible in its turn, when all before it are. A KV_SYNC write is
- * put into the memtable only when it is durable, so nobody reads what a crash takes back.
+ * into the memtable; it becomes visible in its turn, when all before it are. A KV_SYNC write's
+ * turn comes only when it is durable, so nobody reads what a crash takes back. When that fails
+ * nothing becomes visible any more.
  *
  * A view is the memtables and the version as of one moment. Readers take it within an epoch, or
  * by a reference when they keep it. A flush or compaction installs a new one, and nothing that
@@ -114,10 +115,12 @@ enum lsm_reserve_state {
 	LSM_RESERVE_GIVEN_UP, /* it is empty */
 };
 
-/* A write that is in its memtable, and becomes visible when all before it are. */
+/* A write that is in its memtable, and becomes visible when all before it are, and its record
+ * is as durable as its writer asked. Atomic. */
 struct lsm_turn {
-	uint64_t ticket; /* atomic: of the write, plus one */
-	uint64_t last;   /* its last sequence; 0: it was given up */
+	uint64_t ticket; /* of the write, plus one */
+	uint64_t synced; /* how far the log must be durable; 0: it need not be */
+	uint64_t last;   /* its last sequence; 0: it failed */
 };
 
 struct lsm_task { /* a background thread */
@@ -148,9 +151,9 @@ struct lsm_store {
 	_Alignas(64) struct lsm_view *view; /* changes under view_lock */
 	uint64_t visible; /* sequence of the last write that readers see */
 	uint64_t done;    /* so many tickets are visible, or given up */
-	uint32_t
-		showing; /* who raised it from 0 shows what has its turn, and so for those
-			   * who raise it meanwhile */
+	uint32_t hidden;  /* a write has failed: visible stays */
+	/* Who raises it from 0 gives turns, also for those who raise it meanwhile. */
+	uint32_t showing;
 	struct lsm_turn turn[LSM_TURNS]; /* by ticket */
 
 	_Alignas(64) struct port_mutex append_lock;

@@ -395,20 +395,34 @@ void lsm_write_wait(struct lsm_store *s, uint64_t tickets)
 	port_mutex_unlock(&s->publish_lock);
 }
 
+static bool has_its_turn(struct lsm_store *s, const struct lsm_turn *t, uint64_t ticket)
+{
+	uint64_t synced;
+
+	if (port_load_acquire(&t->ticket) != ticket + 1)
+		return false;
+	synced = port_load_acquire(&t->synced);
+	return !synced || log_synced(s->log) >= synced;
+}
+
 /* Shows all that are finished and have nobody unfinished in front of them. By one thread at a
- * time; done and visible are its own. */
+ * time, whose done and visible are. What failed is in the memtable, so what comes behind it
+ * cannot be shown without it. */
 static void show_turns(struct lsm_store *s)
 {
 	const uint64_t begin = port_load_relaxed(&s->done);
-	uint64_t ticket = begin, visible = 0;
+	uint64_t ticket, visible = 0, last;
 	const struct lsm_turn *t;
 
-	for (;; ticket++) {
+	for (ticket = begin;; ticket++) {
 		t = &s->turn[ticket % LSM_TURNS];
-		if (port_load_acquire(&t->ticket) != ticket + 1)
+		if (!has_its_turn(s, t, ticket))
 			break;
-		if (t->last)
-			visible = t->last;
+		last = port_load_relaxed(&t->last);
+		if (!last)
+			port_store_relaxed(&s->hidden, 1u);
+		else if (!port_load_relaxed(&s->hidden))
+			visible = last;
 	}
 	if (ticket == begin)
 		return;
@@ -430,29 +444,42 @@ static void wake_waiting(struct lsm_store *s)
 }
 
 /*
- * In its turn, which whoever is in front may have to give it: if each waited for its own
- * turn, a thread that lost its processor would hold up all behind it until it had it again,
- * and they would be asleep when their turns came. last 0: it is given up, and nothing of it is
- * shown.
+ * The one who is in front gives all behind it their turn: if each waited for its own, a thread
+ * that lost its processor would hold up all behind it until it had it again, and they would be
+ * asleep when their turns came.
  */
-static void show(struct lsm_store *s, uint64_t ticket, uint64_t last)
+static void give_turns(struct lsm_store *s)
 {
-	struct lsm_turn *t = &s->turn[ticket % LSM_TURNS];
-	uint32_t asked, n = 1;
+	uint32_t asked = 0, n;
 
-	if (ticket >= LSM_TURNS)
-		lsm_write_wait(s, ticket - LSM_TURNS + 1);
-	t->last = last;
-	port_store_release(&t->ticket, ticket + 1);
-	if (!port_fetch_add(&s->showing, 1u)) {
-		do {
-			show_turns(s);
-			asked = port_fetch_add(&s->showing, (uint32_t)-n) - n;
-			n = asked;
-		} while (asked);
-		wake_waiting(s);
-	}
-	lsm_write_wait(s, ticket + 1);
+	if (port_fetch_add(&s->showing, 1u))
+		return;
+	do {
+		n = asked ? asked : 1;
+		show_turns(s);
+		asked = port_fetch_add(&s->showing, (uint32_t)-n) - n;
+	} while (asked);
+	wake_waiting(s);
+}
+
+static void take_turn(struct lsm_store *s, const struct write *w)
+{
+	struct lsm_turn *t = &s->turn[w->ticket % LSM_TURNS];
+
+	if (w->ticket >= LSM_TURNS)
+		lsm_write_wait(s, w->ticket - LSM_TURNS + 1);
+	port_store_relaxed(&t->last, w->sequence + w->n - 1);
+	port_store_relaxed(&t->synced, w->how == KV_SYNC ? w->item.position + 1 : 0);
+	port_store_release(&t->ticket, w->ticket + 1);
+}
+
+/* Its record is not durable, nor will be. */
+static void fail_turn(struct lsm_store *s, const struct write *w)
+{
+	struct lsm_turn *t = &s->turn[w->ticket % LSM_TURNS];
+
+	port_store_relaxed(&t->last, (uint64_t)0);
+	port_store_release(&t->synced, (uint64_t)0);
 }
 
 /* ---- all of it ---- */
@@ -461,16 +488,22 @@ static int finish(struct lsm_store *s, struct write *w)
 {
 	int error = 0;
 
+	insert_steps(w);
+	take_turn(s, w);
 	if (w->how == KV_SYNC)
 		error = log_sync(s->log, w->item.position + 1);
-	if (error) {
+	if (error)
 		lsm_store_stop(s, error, "syncing the log");
-		lsm_memtable_done(w->mem->table, &w->room);
-		show(s, w->ticket, 0);
+	/* What is durable may have been shown already, and another write have its turn. */
+	if (error && log_synced(s->log) <= w->item.position)
+		fail_turn(s, w);
+	give_turns(s);
+	lsm_write_wait(s, w->ticket + 1);
+	/* Another's failure may have come before it. */
+	if (!error && port_load_acquire(&s->visible) < w->sequence + w->n - 1)
+		error = -EROFS;
+	if (error)
 		return error;
-	}
-	insert_steps(w);
-	show(s, w->ticket, w->sequence + w->n - 1);
 	lsm_count(&s->stat_writes, w->n);
 	lsm_count(&s->stat_write_bytes, w->log_bytes);
 	if (w->how == KV_GROUP)
