@@ -8,6 +8,9 @@
  */
 #include "log_internal.h"
 
+/* A leader waits for others during half of a sync's time at most, and no longer than this. */
+enum { GATHER_SHARE = 2, GATHER_NS_MAX = 250000 };
+
 /* ---- append ---- */
 
 static uint64_t payload_bytes(const struct log_item *item)
@@ -171,24 +174,52 @@ static int sync_files(struct log *log, uint64_t from, uint64_t to)
 	return error;
 }
 
+/* The last group's writers are on their way back, and the first of them is here: to sync for
+ * it alone would make all others wait for two syncs. So it waits for them, a part of the time
+ * that a sync takes; who does not come back is not waited for again. */
+static void gather(struct log *log)
+{
+	struct env *env = log->config.env;
+	uint64_t now, until;
+
+	if (log->asking >= log->wanted)
+		return;
+	now = env->ops->now_ns(env);
+	until = log->sync_ns / GATHER_SHARE;
+	until = now + (until < GATHER_NS_MAX ? until : GATHER_NS_MAX);
+	log->gathering = true;
+	while (log->asking < log->wanted && now < until && !log->failed) {
+		env->ops->cond_wait(env, log->group_full, &log->lock, until - now);
+		now = env->ops->now_ns(env);
+	}
+	log->gathering = false;
+}
+
 /* Under lock, and the only one: makes everything appended so far durable. */
 static void lead_group(struct log *log)
 {
 	struct env *env = log->config.env;
-	uint64_t from = log->synced, to = log->end, begun = env->ops->now_ns(env);
+	uint64_t from = log->synced, to, begun;
 	int error;
 
 	log->syncing = true;
+	gather(log);
+	to = log->syncing_to = log->end;
+	log->served = log->asking;
+	log->asking = 0;
+	begun = env->ops->now_ns(env);
 	port_mutex_unlock(&log->lock);
 	error = sync_files(log, from, to);
 	port_mutex_lock(&log->lock);
 	log->syncing = false;
+	log->wanted = log->served + log->asking;
+	log->sync_ns = env->ops->now_ns(env) - begun;
 	if (error)
 		port_store_release(&log->failed, -EROFS);
 	else
 		port_store_release(&log->synced, to);
 	log->stat_groups++;
-	log->stat_sync_ns += env->ops->now_ns(env) - begun;
+	log->stat_sync_ns += log->sync_ns;
 	env->ops->cond_signal(env, log->group_done);
 	if (error)
 		env->ops->cond_signal(env, log->wake);
@@ -196,11 +227,18 @@ static void lead_group(struct log *log)
 
 int log_sync_locked(struct log *log, uint64_t position)
 {
+	struct env *env = log->config.env;
+
 	log->stat_syncs++;
+	if (log->synced > position || log->synced >= log->end)
+		return log->failed;
+	if (!log->syncing || log->gathering || position >= log->syncing_to)
+		log->asking++;
+	if (log->gathering && log->asking >= log->wanted)
+		env->ops->cond_signal(env, log->group_full);
 	while (!log->failed && log->synced <= position && log->synced < log->end) {
 		if (log->syncing)
-			log->config.env->ops->cond_wait(log->config.env, log->group_done,
-							&log->lock, 0);
+			env->ops->cond_wait(env, log->group_done, &log->lock, 0);
 		else
 			lead_group(log);
 	}
@@ -254,6 +292,7 @@ static void log_free(struct log *log)
 	}
 	env->ops->cond_free(env, log->wake);
 	env->ops->cond_free(env, log->group_done);
+	env->ops->cond_free(env, log->group_full);
 	port_mutex_destroy(&log->lock);
 	kv_buf_free(&log->gather);
 	port_free(log);
@@ -298,6 +337,8 @@ static struct log *log_new(const struct log_config *c, int *error, struct kv_msg
 	*error = c->env->ops->cond_new(c->env, &log->wake);
 	if (!*error)
 		*error = c->env->ops->cond_new(c->env, &log->group_done);
+	if (!*error)
+		*error = c->env->ops->cond_new(c->env, &log->group_full);
 	if (*error) {
 		log_free(log);
 		(void)kv_fail(why, *error, "no memory for a log");

@@ -52,6 +52,7 @@ struct log {
 	char dir[ENV_PATH_MAX];
 	struct env_cond *wake;       /* a segment is wanted, made, given back; closing */
 	struct env_cond *group_done; /* a sync has ended: the task sleeps on */
+	struct env_cond *group_full; /* all have come for whom the leader waits */
 	unsigned int shift;          /* segment_bytes = 1 << shift */
 
 	/* atomic: stored under lock, loaded without */
@@ -77,6 +78,12 @@ struct log {
 	unsigned int
 		spares_kept;  /* at most so many: config.spares, or as the owner says */
 	bool syncing;         /* a leader is at it */
+	bool gathering;       /* ... and waits for others to come first */
+	uint64_t syncing_to;  /* all before it is in the group that is being synced */
+	unsigned int asking;  /* who waits for a sync that has not yet begun ... */
+	unsigned int served;  /* ... and how many the last one was for */
+	unsigned int wanted;  /* so many may ask for the next */
+	uint64_t sync_ns;     /* how long the last one took */
 	bool preparing;       /* the next segment is asked for or being made */
 	bool spares_busy;     /* files with spares' names are being made */
 	bool told_end;        /* that positions are used up */
