@@ -6,7 +6,8 @@
  * the tree's one #ifdef __KERNEL__. What can block on a device, fail for reasons of the
  * outside world, or depends on time is not here: that is env.h.
  *
- *  types     size_t bool uint8_t..uint64_t, the E* names, container_of(), PORT_PATH_MAX
+ *  types     size_t bool uint8_t..uint64_t, the E* names, container_of(),
+ *            PORT_PATH_MAX PORT_FRAME_BYTES
  *  memory    port_alloc(n) port_realloc(p, old, n) port_free(p)   may sleep; NULL when out;
  *            port_alloc_aligned(align, n) port_free_aligned(p)    align a power of two
  *            port_alloc_huge(n) port_free_huge(p, n)     in huge pages where there are any

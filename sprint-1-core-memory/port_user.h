@@ -20,7 +20,10 @@
 #define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 #endif
 
-enum { PORT_PATH_MAX = 1024 }; /* bytes in a path, its end too */
+enum {
+	PORT_PATH_MAX = 1024,     /* bytes in a path, its end too */
+	PORT_FRAME_BYTES = 16384, /* what a function may lay on its stack in arrays */
+};
 
 /* memory: port_memory.c or port_fault.c */
 void *port_alloc(size_t n); /* n = 0 gives a unique pointer */

@@ -205,7 +205,7 @@ static int check_segments(const struct recovery *v, const struct hash_checkpoint
 
 struct stale {
 	struct recovery *v;
-	struct hash_entry entry[64];
+	struct hash_entry entry[32];
 	size_t n;
 };
 

@@ -23,7 +23,8 @@
 
 enum {
 	CUCKOO_SLOTS = HASH_LINE / sizeof(uint64_t), /* in a bucket */
-	CUCKOO_SEARCH = 256, /* buckets that a search for room visits */
+	/* Buckets that a search for room visits. */
+	CUCKOO_SEARCH = PORT_FRAME_BYTES / 8 < 256 ? PORT_FRAME_BYTES / 8 : 256,
 };
 
 struct cuckoo_bucket {

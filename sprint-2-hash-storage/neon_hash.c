@@ -84,14 +84,14 @@ void neon_fnv1a_many(uint64_t seed, const struct kv_slice *key, size_t n, uint64
 
 /* ---- CRC32C ---- */
 
-#if defined(__aarch64__)
+#if defined(__aarch64__) && !defined(VEC128_SCALAR)
 
 #include <arm_acle.h>
 
 #define CRC32C_CODE            __attribute__((target("+crc")))
 #define crc32c_word(crc, word) __crc32cd((uint32_t)(crc), word)
 
-#elif defined(__x86_64__)
+#elif defined(__x86_64__) && !defined(VEC128_SCALAR)
 
 #include <nmmintrin.h>
 

@@ -67,7 +67,7 @@ static int show(struct btree_cursor *c)
 
 /* Asks the memory for the record of the entry so many behind the path's. The leaf ahead is
  * not pinned, and may be no leaf any more: then the lines are asked for in vain. */
-static void prefetch(const struct btree_cursor *c, unsigned int far)
+static void prefetch_ahead(const struct btree_cursor *c, unsigned int far)
 {
 	const struct btree_shape *shape = c->store->tree.shape;
 	const struct btree_node *leaf = leaf_of(c);
@@ -120,7 +120,7 @@ static int settle(struct btree_cursor *c)
 			return leave_path(c, error);
 		look_ahead(c);
 	}
-	prefetch(c, RECORDS_AHEAD);
+	prefetch_ahead(c, RECORDS_AHEAD);
 	return show(c);
 }
 
@@ -131,7 +131,7 @@ static int begin_walk(struct btree_cursor *c)
 
 	look_ahead(c);
 	for (i = 0; i < RECORDS_AHEAD; i++)
-		prefetch(c, i);
+		prefetch_ahead(c, i);
 	return settle(c);
 }
 

@@ -30,7 +30,7 @@ static uint8_t *map_bits(const struct btree_pager *p, const struct btree_super *
 	return map + (size_t)m * p->shape.page_bytes + sizeof(struct btree_page_header);
 }
 
-static void set_bit(const struct btree_pager *p, uint8_t *map, uint32_t page)
+static void mark_used(const struct btree_pager *p, uint8_t *map, uint32_t page)
 {
 	size_t each = bytes_a_page(p), byte = page / 8;
 
@@ -59,7 +59,7 @@ void btree_free_map_encode(const struct btree_pager *p, const struct btree_super
 		live += bytes;
 	}
 	for (m = 0; m < s->map_pages; m++)
-		set_bit(p, map, s->map_page + m);
+		mark_used(p, map, s->map_page + m);
 }
 
 uint32_t btree_free_map_seal(const struct btree_pager *p, const struct btree_super *s,

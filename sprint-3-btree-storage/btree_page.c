@@ -8,7 +8,8 @@
  */
 #include "btree_pager_internal.h"
 
-enum { READ_MANY = 32 };
+/* Reads side by side. */
+enum { READ_MANY = PORT_FRAME_BYTES / 64 < 32 ? PORT_FRAME_BYTES / 64 : 32 };
 
 /* ---- the lock ---- */
 

@@ -60,7 +60,7 @@ void btree_value_drop(struct btree_tree *t, const struct btree_overflow *o)
 }
 
 /* One page's share of the value. -EAGAIN: it is not in memory, or was not all the time. */
-static int copy_page(struct btree_tree *t, uint32_t page, void *out, size_t bytes)
+static int read_page(struct btree_tree *t, uint32_t page, void *out, size_t bytes)
 {
 	const struct btree_page_header *h = btree_page(t->pager, page);
 	uint64_t version;
@@ -83,7 +83,7 @@ int btree_value_read(struct btree_tree *t, const struct btree_overflow *o,
 	error = kv_buf_reserve(value, o->bytes);
 	while (!error && done < o->bytes) {
 		bytes = o->bytes - done < room(t) ? o->bytes - done : room(t);
-		error = copy_page(t, page, (char *)value->data + done, bytes);
+		error = read_page(t, page, (char *)value->data + done, bytes);
 		if (error == -EAGAIN) {
 			error = btree_page_fetch(t->pager, page, 0, why);
 			continue;

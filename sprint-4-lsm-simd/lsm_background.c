@@ -282,12 +282,12 @@ static int carry_out(struct lsm_store *s, struct lsm_version *v, const struct ls
 	return 0;
 }
 
-struct range { /* NULL: what is most urgent */
+struct key_range { /* NULL: what is most urgent */
 	struct kv_slice begin, end;
 };
 
 /* One compaction. *did: there was one to do. */
-static int compact_once(struct lsm_store *s, const struct range *range, bool *did,
+static int compact_once(struct lsm_store *s, const struct key_range *range, bool *did,
 			struct kv_msg *why)
 {
 	struct lsm_layout layout = s->layout;
@@ -328,10 +328,10 @@ static int compact_once(struct lsm_store *s, const struct range *range, bool *di
 
 /* The same, again with the reserve when the disk is full. When that is so, and nothing is
  * urgent, all there is is compacted: it is what brings deleted space back. */
-static int compact_step(struct lsm_store *s, const struct range *range, bool *did,
+static int compact_step(struct lsm_store *s, const struct key_range *range, bool *did,
 			struct kv_msg *why)
 {
-	static const struct range all = { { "", 0 }, { NULL, 0 } };
+	static const struct key_range all = { { "", 0 }, { NULL, 0 } };
 	int error = compact_once(s, range, did, why);
 
 	if (!error && !*did && !range && port_load_acquire(&s->tight))
@@ -614,7 +614,7 @@ static void resume_compactors(struct lsm_store *s)
 int lsm_compact_range(struct kv *kv, struct kv_slice begin, struct kv_slice end)
 {
 	struct lsm_store *s = lsm_store(kv);
-	struct range range = { begin, end };
+	struct key_range range = { begin, end };
 	int error = lsm_background_flush(s);
 	struct kv_msg why;
 	bool did = true;

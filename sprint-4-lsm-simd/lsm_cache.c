@@ -149,7 +149,7 @@ static void list_remove(struct block *e)
 	e->older->newer = e->newer;
 }
 
-static void list_add(struct shard *s, struct block *e, bool last)
+static void list_put(struct shard *s, struct block *e, bool last)
 {
 	e->newer = last ? s->list.newer : &s->list;
 	e->older = last ? &s->list : s->list.older;
@@ -160,7 +160,7 @@ static void list_add(struct shard *s, struct block *e, bool last)
 static void list_to_front(struct shard *s, struct block *e)
 {
 	list_remove(e);
-	list_add(s, e, false);
+	list_put(s, e, false);
 }
 
 /* Out of table and list. Nobody finds it any more; who holds it goes on. */
@@ -407,7 +407,7 @@ static struct block *insert_block(struct lsm_cache *c, struct shard *s, struct b
 	(void)port_fetch_add(&e->refs, (uint32_t)FINDABLE);
 	e->next_in_bucket = *bucket_of(s, hash);
 	*bucket_of(s, hash) = e;
-	list_add(s, e, cold);
+	list_put(s, e, cold);
 	s->bytes += charge_of(e);
 	s->blocks++;
 	s->inserts++;

@@ -7,7 +7,12 @@
  */
 #include "lsm_store.h"
 
-enum { TOGETHER = 64, ROUNDS = 8 }; /* keys whose blocks are read side by side */
+enum {
+	/* Keys that are looked for together, and blocks that are read side by side. */
+	TOGETHER = PORT_FRAME_BYTES / 40 < 64 ? PORT_FRAME_BYTES / 40 : 64,
+	READS = PORT_FRAME_BYTES / 160 < 64 ? PORT_FRAME_BYTES / 160 : 64,
+	ROUNDS = 8,
+};
 
 struct look { /* what one call looks at */
 	struct lsm_store *s;
@@ -142,14 +147,14 @@ static size_t wants_of(const struct look *l, const struct ask *ask, struct sst_w
 static void read_together(const struct look *l, const struct ask *ask, size_t n)
 {
 	struct env *env = l->s->base.env;
-	struct sst_want want[TOGETHER];
-	struct file_read read[TOGETHER];
+	struct sst_want want[READS];
+	struct file_read read[READS];
 	size_t i, wants;
 	unsigned int round;
 
 	for (round = 0; round < ROUNDS; round++) {
-		for (wants = 0, i = 0; i < n && wants < TOGETHER; i++)
-			wants += wants_of(l, &ask[i], want + wants, TOGETHER - wants);
+		for (wants = 0, i = 0; i < n && wants < READS; i++)
+			wants += wants_of(l, &ask[i], want + wants, READS - wants);
 		if (!wants)
 			return;
 		for (i = 0; i < wants; i++)

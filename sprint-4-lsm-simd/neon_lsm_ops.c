@@ -9,7 +9,9 @@
  */
 #include "neon_lsm_ops.h"
 
-#if defined(__ARM_NEON) && defined(__aarch64__) && \
+#if defined(VEC128_SCALAR)
+/* plain C alone */
+#elif defined(__ARM_NEON) && defined(__aarch64__) && \
 	__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #include "neon_lsm_neon.h"
 #elif defined(__x86_64__)

@@ -310,22 +310,28 @@ static int audit_table(struct audit *a)
 
 int sst_verify(struct sst *t, struct sst_summary *summary, struct kv_msg *why)
 {
-	struct audit a = { .t = t, .why = why };
-	int error = audit_table(&a);
+	struct audit *a = port_alloc(sizeof(*a));
+	int error;
 
+	if (!a)
+		return kv_fail(why, -ENOMEM, "%s: no memory to verify the table",
+			       sst_path(t));
+	*a = (struct audit){ .t = t, .why = why };
+	error = audit_table(a);
 	if (!error && summary) {
-		a.tally.s.bytes = t->bytes;
-		a.tally.s.footer_crc = t->footer_crc;
-		*summary = a.tally.s;
-		memset(&a.tally, 0, sizeof(a.tally));
+		a->tally.s.bytes = t->bytes;
+		a->tally.s.footer_crc = t->footer_crc;
+		*summary = a->tally.s;
+		memset(&a->tally, 0, sizeof(a->tally));
 	}
-	sst_summary_free(&a.tally.s);
-	sst_walk_free(&a.walk);
-	kv_buf_free(&a.block);
-	kv_buf_free(&a.plain);
-	kv_buf_free(&a.filter);
-	kv_buf_free(&a.index);
-	kv_buf_free(&a.gap);
-	kv_buf_free(&a.last_key);
+	sst_summary_free(&a->tally.s);
+	sst_walk_free(&a->walk);
+	kv_buf_free(&a->block);
+	kv_buf_free(&a->plain);
+	kv_buf_free(&a->filter);
+	kv_buf_free(&a->index);
+	kv_buf_free(&a->gap);
+	kv_buf_free(&a->last_key);
+	port_free(a);
 	return error;
 }

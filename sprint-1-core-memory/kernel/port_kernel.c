@@ -6,6 +6,7 @@
  * So a range here is memory from the start, and a limit keeps it small: port_range_limit bytes
  * for each, which the module's parameter sets. Nothing is given back before its end.
  */
+#include <linux/crc32.h>
 #include <linux/crc32c.h>
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -14,6 +15,7 @@
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
+#include "../port_crc32c.h"
 #include "../port_range.h"
 
 #define PORT_GFP (GFP_KERNEL_ACCOUNT | __GFP_NOWARN)
@@ -123,6 +125,17 @@ uint32_t port_crc32c(uint32_t crc, const void *p, size_t n)
 	for (; n > UINT_MAX; n -= SZ_1G, at += SZ_1G)
 		crc = crc32c(crc, at, SZ_1G);
 	return ~crc32c(crc, at, n);
+}
+
+/* The kernel chooses the way; hash functions of CRCs take the plain one. */
+bool port_crc32c_has_instruction(void)
+{
+	return false;
+}
+
+uint32_t port_crc32c_tables(uint32_t crc, const void *p, size_t n)
+{
+	return ~__crc32c_le(~crc, p, n);
 }
 
 /* ---- ranges ---- */

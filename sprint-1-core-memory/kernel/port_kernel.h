@@ -42,8 +42,11 @@
 /* A field's name in engines: log->current. */
 #undef current
 
-/* Bytes in a path: a stack of the kernel has no room for as many as userspace's. */
-enum { PORT_PATH_MAX = 256 };
+/* A stack of the kernel has 16 KiB for all that is called. */
+enum {
+	PORT_PATH_MAX = 256,    /* bytes in a path, its end too */
+	PORT_FRAME_BYTES = 640, /* what a function may lay on its stack in arrays */
+};
 
 /* Memory: port_kernel.c. It is charged to the caller's memory cgroup. An allocation fails
  * rather than have another process killed, and says nothing to the log: the caller gets an error. */
