@@ -205,6 +205,3 @@ size_t port_range_unit(void)
 {
 	return PAGE_SIZE;
 }
-
-MODULE_LICENSE("Dual MIT/GPL");
-MODULE_DESCRIPTION("Storage engines: what all of them need");

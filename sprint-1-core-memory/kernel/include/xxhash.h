@@ -4,6 +4,9 @@
  * no XXH3, and filters on disk are made by it. Words of the compiler that are macros in the
  * kernel are put aside meanwhile.
  */
+#ifndef XXHASH_HEADER
+#define XXHASH_HEADER "/usr/include/xxhash.h"
+#endif
 #pragma push_macro("__pure")
 #pragma push_macro("fallthrough")
 #pragma push_macro("noinline")
