@@ -17,6 +17,7 @@ void arena_init(struct arena *a, size_t chunk_bytes)
 
 void arena_free(struct arena *a)
 {
+	/* EXERCISE 1.5 begin: every chunk, then as new */
 	struct arena_chunk *c = a->chunks, *next;
 
 	for (; c; c = next) {
@@ -24,18 +25,26 @@ void arena_free(struct arena *a)
 		port_free(c);
 	}
 	arena_init(a, a->chunk_bytes);
+	/* EXERCISE 1.5 end */
 }
 
 /* How many bytes before the next multiple of align in c. */
 static size_t padding(const struct arena_chunk *c, size_t align)
 {
+	/* EXERCISE 1.5 begin: it is the address that must be a multiple
+	 *|	return 0;
+	 */
 	uintptr_t p = (uintptr_t)(c->bytes + c->used);
 
 	return (size_t)(-p & (align - 1));
+	/* EXERCISE 1.5 end */
 }
 
 static struct arena_chunk *chunk_new(struct arena *a, size_t size)
 {
+	/* EXERCISE 1.5 begin: a chunk with size bytes behind its header, in no list yet
+	 *|	return NULL;
+	 */
 	struct arena_chunk *c;
 
 	if (size > SIZE_MAX - sizeof(*c))
@@ -47,10 +56,14 @@ static struct arena_chunk *chunk_new(struct arena *a, size_t size)
 	c->used = 0;
 	a->capacity += sizeof(*c) + size;
 	return c;
+	/* EXERCISE 1.5 end */
 }
 
 void *arena_alloc(struct arena *a, size_t n, size_t align)
 {
+	/* EXERCISE 1.5 begin: does it fit into the newest; else which chunk, and where
+	 *|	return NULL;
+	 */
 	struct arena_chunk *c = a->chunks;
 	size_t ordinary = a->chunk_bytes - sizeof(*c), pad;
 	bool own;
@@ -76,4 +89,5 @@ void *arena_alloc(struct arena *a, size_t n, size_t align)
 	c->used += pad + n;
 	a->used += pad + n;
 	return c->bytes + c->used - n;
+	/* EXERCISE 1.5 end */
 }

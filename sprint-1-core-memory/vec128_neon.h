@@ -32,6 +32,9 @@ typedef uint8x16_t vec128;
 
 static inline uint32_t vec128_mask8(vec128 v)
 {
+	/* EXERCISE 1.4 begin: NEON has no instruction for it; how can bits be summed?
+	 *|	return 0;
+	 */
 	/* NEON has no movemask: each byte keeps the bit of its own lane, halves are summed. */
 	static const uint8_t lane[16] = { 1, 2, 4, 8, 16, 32, 64, 128,
 					  1, 2, 4, 8, 16, 32, 64, 128 };
@@ -40,14 +43,19 @@ static inline uint32_t vec128_mask8(vec128 v)
 
 	return (uint32_t)vaddv_u8(vget_low_u8(bits)) |
 	       (uint32_t)vaddv_u8(vget_high_u8(bits)) << 8;
+	/* EXERCISE 1.4 end */
 }
 
 static inline uint32_t vec128_less32_mask(vec128 a, vec128 b)
 {
+	/* EXERCISE 1.4 begin: compare, keep each lane's bit, add across the lanes
+	 *|	return 0;
+	 */
 	static const uint32_t lane[4] = { 1, 2, 4, 8 };
 
 	return vaddvq_u32(vandq_u32(vcltq_u32(vec128_neon_words(a), vec128_neon_words(b)),
 				    vld1q_u32(lane)));
+	/* EXERCISE 1.4 end */
 }
 
 static inline bool vec128_is_zero(vec128 v)

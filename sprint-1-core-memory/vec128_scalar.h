@@ -101,16 +101,23 @@ static inline vec128 vec128_equal32(vec128 x, vec128 y)
 
 static inline uint32_t vec128_mask8(vec128 v)
 {
+	/* EXERCISE 1.4 begin: bit i of the result is the highest bit of byte i
+	 *|	return 0;
+	 */
 	uint32_t mask = 0;
 	int i;
 
 	for (i = 0; i < 16; i++)
 		mask |= (uint32_t)(v.b[i] >> 7) << i;
 	return mask;
+	/* EXERCISE 1.4 end */
 }
 
 static inline uint32_t vec128_less32_mask(vec128 x, vec128 y)
 {
+	/* EXERCISE 1.4 begin: bit i is set where the unsigned word i of x is the less
+	 *|	return 0;
+	 */
 	uint32_t mask = 0;
 	int i;
 
@@ -118,6 +125,7 @@ static inline uint32_t vec128_less32_mask(vec128 x, vec128 y)
 		mask |= (uint32_t)(vec128_scalar_word(x, i) < vec128_scalar_word(y, i))
 			<< i;
 	return mask;
+	/* EXERCISE 1.4 end */
 }
 
 static inline bool vec128_is_zero(vec128 v)

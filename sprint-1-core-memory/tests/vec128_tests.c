@@ -8,47 +8,8 @@
 
 #include <cmocka.h>
 
-/* The vectors in plain C under other names, so that both stand side by side. */
-#define vec128             scalar128
-#define vec128_load        scalar128_load
-#define vec128_store       scalar128_store
-#define vec128_splat8      scalar128_splat8
-#define vec128_splat32     scalar128_splat32
-#define vec128_and         scalar128_and
-#define vec128_or          scalar128_or
-#define vec128_xor         scalar128_xor
-#define vec128_add8        scalar128_add8
-#define vec128_add32       scalar128_add32
-#define vec128_equal8      scalar128_equal8
-#define vec128_equal32     scalar128_equal32
-#define vec128_min8        scalar128_min8
-#define vec128_max8        scalar128_max8
-#define vec128_mask8       scalar128_mask8
-#define vec128_less32_mask scalar128_less32_mask
-#define vec128_is_zero     scalar128_is_zero
-#define vec128_scalar_word scalar128_word
-#include "../vec128_scalar.h"
-#undef vec128
-#undef vec128_load
-#undef vec128_load_aligned
-#undef vec128_store
-#undef vec128_store_aligned
-#undef vec128_splat8
-#undef vec128_splat32
-#undef vec128_and
-#undef vec128_or
-#undef vec128_xor
-#undef vec128_add8
-#undef vec128_add32
-#undef vec128_equal8
-#undef vec128_equal32
-#undef vec128_min8
-#undef vec128_max8
-#undef vec128_mask8
-#undef vec128_less32_mask
-#undef vec128_is_zero
-#undef vec128_scalar_word
-#undef VEC128_SCALAR_H
+#include "vec128_as_scalar128.h"
+
 #include "../vec128.h"
 
 static int set_up(void **state)
