@@ -48,6 +48,9 @@ void port_range_discard(struct port_range *r, uint64_t from, uint64_t to);
 void port_range_small(struct port_range *r);
 /* r may be all zeroes, and is so again afterwards. */
 void port_range_release(struct port_range *r);
+/* Whether addresses cost nothing until memory is wanted behind them. Where they do, who asks for
+ * many only in case takes fewer. */
+bool port_range_is_free(void);
 /* Bytes in a page of the machine's memory: what can be given back. */
 size_t port_range_unit(void);
 

@@ -438,7 +438,8 @@ static int shard_init(struct shard *s, uint64_t bytes)
 	s->moving = port_alloc_aligned(UNIT, s->chances);
 	if (!s->moving)
 		return -ENOMEM;
-	error = port_range_reserve(&s->ring, bytes * GROWTH, bytes,
+	error = port_range_reserve(&s->ring,
+				   port_range_is_free() ? bytes * GROWTH : bytes, bytes,
 				   bytes >= HUGE_FROM ? PORT_RANGE_HUGE : 0);
 	if (!error)
 		error = port_range_grow(&s->ring, bytes);

@@ -4,7 +4,8 @@
  *
  * Modules cannot reserve addresses without memory behind them: what does that is not exported.
  * So a range here is memory from the start, and a limit keeps it small: port_range_limit bytes
- * for each, which the module's parameter sets. Nothing is given back before its end.
+ * for each, which the module's parameter sets, or the least that the caller can do with.
+ * Nothing is given back before its end.
  */
 #include <linux/crc32.h>
 #include <linux/crc32c.h>
@@ -145,10 +146,11 @@ int port_range_reserve(struct port_range *r, uint64_t most, uint64_t least,
 {
 	uint64_t limit =
 		round_up((uint64_t)READ_ONCE(port_range_limit), PORT_RANGE_ALIGN);
-	uint64_t bytes = round_up(min(most, limit), PORT_RANGE_ALIGN);
+	uint64_t bytes;
 
 	memset(r, 0, sizeof(*r));
 	least = max_t(uint64_t, round_up(least, PORT_RANGE_ALIGN), PORT_RANGE_ALIGN);
+	bytes = max(round_up(min(most, limit), PORT_RANGE_ALIGN), least);
 	for (; bytes >= least; bytes = round_up(bytes / 2, PORT_RANGE_ALIGN)) {
 		r->raw_bytes = bytes + PORT_RANGE_ALIGN;
 		r->raw = vmalloc_huge(r->raw_bytes,
@@ -199,6 +201,11 @@ void port_range_release(struct port_range *r)
 {
 	vfree(r->raw);
 	memset(r, 0, sizeof(*r));
+}
+
+bool port_range_is_free(void)
+{
+	return false;
 }
 
 size_t port_range_unit(void)
