@@ -1,16 +1,18 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# programs.sh ARCH - builds the programs that vm/programs.list names (targets below a build's
-# folder, a line each) for ARCH, and prints the options with which run.sh packs them.
+# programs.sh ARCH [TARGET...] - builds the programs that vm/programs.list names (targets below a
+# build's folder, a line each), or those named, for ARCH, and prints the options with which
+# run.sh packs them.
 #
 # For another architecture than this host's the libraries that they link are fetched as
 # packages and unpacked into the cache.
 set -eu
 . "$(dirname "$0")/lib.sh"
 arch=$1
+shift
 check_arch "$arch"
-list=$(sed 's/#.*//' "$vm_dir/programs.list" | tr '\n' ' ')
+list=${*:-$(sed 's/#.*//' "$vm_dir/programs.list" | tr '\n' ' ')}
 build=$(realpath -m "${BUILD:-$top/build}")
 [ -n "$(echo "$list" | tr -d ' ')" ] || exit 0
 
@@ -27,7 +29,7 @@ if [ "$arch" != "$(host_arch)" ]; then
 		done
 		touch "$root/complete"
 	fi
-	build=$build/vm/$arch
+	build=$build/$arch
 	folder=$root/usr/lib/$triple
 	export CROSS="$cross" PEERS="SQLITE LMDB"
 	export EXTRA_CFLAGS="-isystem $root/usr/include -isystem $root/usr/include/$triple"

@@ -16,10 +16,11 @@
 #   --memory MIB, --cpus N   default: 512, or 1024 for the lab kernel; 2
 #   --limit SECONDS          for all of it; default 600
 #   --gdb PORT               waits for a debugger at that port before the first instruction
+#   --gdb-attach PORT        lets a debugger come at that port, and does not wait for it
 #   --log FILE               where the console's text goes; default below $BUILD/vm
 #   --verbose                shows the boot too
 #
-# Exit codes: COMMAND's; 124 after --limit or when the boot says nothing for a minute; 125 when
+# Exit codes: COMMAND's; 124 after --limit or when the boot says nothing for two minutes; 125 when
 # the machine ended without a code (a panic). KVM is used where a first boot showed that it
 # works (VM_ACCEL=tcg or kvm decides it by hand), otherwise QEMU translates.
 set -eu
@@ -39,7 +40,8 @@ while [ $# -gt 0 ]; do
 	--memory) memory=$2 ;;
 	--cpus) cpus=$2 ;;
 	--limit) limit=$2 ;;
-	--gdb) gdb=$2 ;;
+	--gdb) gdb="-S $2" ;;
+	--gdb-attach) gdb=$2 ;;
 	--log) log=$2 ;;
 	--verbose) verbose=-v && set -- "" "$@" ;;
 	--shell) shell=1 && set -- "" "$@" ;;
@@ -118,8 +120,13 @@ if [ -n "$disk" ]; then
 	esac
 fi
 [ -z "$share" ] || set -- "$@" -virtfs "local,path=$share,mount_tag=share,security_model=none"
-[ -z "$gdb" ] || set -- "$@" -S -gdb "tcp:127.0.0.1:$gdb"
+case "$gdb" in
+"-S "*) set -- "$@" -S -gdb "tcp:127.0.0.1:${gdb#-S }" ;;
+?*) set -- "$@" -gdb "tcp:127.0.0.1:$gdb" ;;
+esac
 words="console=$console panic=-1 loglevel=5 vm.nonce=$nonce log_buf_len=4M $append"
+# A busy host gives the machine's timer too few ticks for the kernel's check of it.
+[ "$machine" != pc ] || words="no_timer_check $words"
 [ -z "$gdb" ] || words="nokaslr $words"
 [ -z "$shell" ] || words="vm.shell $words"
 [ -z "$disk" ] || words="vm.disk $words"
@@ -132,6 +139,6 @@ if [ -n "$shell" ]; then
 else
 	[ -z "$gdb" ] || silence=$limit
 	# shellcheck disable=SC2086
-	"$vmwatch" -n "$nonce" -l "$log" -s "${silence:-60}" -t "$limit" $verbose -- "$qemu" "$@" || code=$?
+	"$vmwatch" -n "$nonce" -l "$log" -s "${silence:-120}" -t "$limit" $verbose -- "$qemu" "$@" || code=$?
 fi
 exit "$code"

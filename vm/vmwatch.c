@@ -130,6 +130,7 @@ static void take_bytes(struct watch *w, const char *bytes, size_t n)
 			take_line(w);
 	}
 	fflush(stdout);
+	fflush(w->log); /* gdb.sh reads it meanwhile */
 }
 
 /* Reads until the code, the end of QEMU, or a limit. Returns what to end with. */

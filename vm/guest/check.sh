@@ -72,6 +72,29 @@ no_leaks() {
 	! grep . /sys/kernel/debug/kmemleak
 }
 
+# fail_each_allocation PROGRAM WORDS... - runs it with its first allocation in the kernel failing,
+# then its second, until it makes no more. It takes "fail N" before its own words, and ends with
+# 3 when there was no Nth allocation, as note_tool does. Prints how many failed.
+fail_each_allocation() {
+	[ -e /sys/kernel/debug/failslab ] || { echo "this kernel fails no allocations"; return 0; }
+	echo N >/sys/kernel/debug/failslab/ignore-gfp-wait
+	echo N >/sys/kernel/debug/fail_page_alloc/ignore-gfp-wait
+	echo 0 >/sys/kernel/debug/fail_page_alloc/min-order
+	program=$1
+	shift
+	nth=1
+	while [ $nth -lt 10000 ]; do
+		"$program" fail $nth "$@" >/tmp/fail.out 2>&1
+		code=$?
+		[ $code -eq 3 ] && break
+		# An error is what should come; a signal is not.
+		[ $code -lt 128 ] || { echo "allocation $nth: killed by $((code - 128))"; return 1; }
+		nth=$((nth + 1))
+	done
+	echo "$((nth - 1)) allocations failed in turn"
+	[ $nth -gt 1 ]
+}
+
 finish() {
 	[ "$failed" -eq 0 ]
 	exit

@@ -1,0 +1,81 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# lab.sh [--arch ARCH] [--check] LAB - plants the bug of a lab (its folder's name in vm/labs, or
+# the number in front) into a copy of the modules, boots the lab kernel with them, does what
+# brings the bug out, and shows what the kernel says. The sources themselves stay as they are.
+#
+# With --check it prints one line, ok or FAIL: whether every line of the lab's file "expect" (an
+# extended regular expression) stands in what the kernel said, and whether the kernel has
+# nothing to say of the same steps without the bug.
+set -eu
+. "$(dirname "$0")/lib.sh"
+arch=$(host_arch) checking=""
+while [ $# -gt 0 ]; do
+	case "$1" in
+	--arch) arch=$2 && shift 2 ;;
+	--kernel | --machine) shift 2 ;; # it is always the lab kernel
+	--check) checking=1 && shift ;;
+	*) break ;;
+	esac
+done
+[ $# -eq 1 ] || die "wants a lab: $(cd "$vm_dir/labs" && echo ./*/ | sed 's|\./||g; s|/||g')"
+lab=$vm_dir/labs/$1
+[ -d "$lab" ] || lab=$(ls -d "$vm_dir/labs/$1"-*/ 2>/dev/null | head -n 1)
+[ -n "$lab" ] && [ -d "$lab" ] || die "no lab \"$1\": $(cd "$vm_dir/labs" && echo ./*/ | sed 's|\./||g; s|/||g')"
+lab=${lab%/}
+name=${lab##*/}
+need patch patch
+
+kernel_dir=$("$vm_dir/kernel_lab.sh" "$arch")
+build=$(realpath -m "${BUILD:-$top/build}")
+copy=$build/labs/$name
+rm -rf "$copy/src"
+mkdir -p "$copy/src/vm"
+cp -r "$vm_dir/module" "$copy/src/vm/"
+for folder in "$top"/sprint-*/; do
+	[ -d "$folder/kernel" ] || continue
+	mkdir -p "$copy/src/$(basename "$folder")"
+	cp -r "$folder"/*.[ch] "$folder/kernel" "$copy/src/$(basename "$folder")/"
+done
+patch -s -d "$copy/src" -p1 <"$lab/plant.patch" || die "$name/plant.patch no longer fits the sources"
+# What the patch does not touch is not built again: the objects stay from one time to the next.
+modules=$("$vm_dir/build_modules.sh" --arch "$arch" --kernel lab --sources "$copy/src" --out "$copy/$arch")
+programs=$("$vm_dir/programs.sh" "$arch")
+
+boot() { # modules, log
+	# shellcheck disable=SC2086
+	"$vm_dir/run.sh" --arch "$arch" --kernel lab --modules "$1" $programs --file "$lab/run.sh=/vm/lab.sh" \
+		--log "$2" --limit 600 -- "dmesg -n 8; sh /vm/lab.sh; dmesg -n 1; dmesg >/tmp/all; cat /tmp/all" >"$2.shown" 2>&1 || true
+	grep -q '@@vm:' "$2" || {
+		cat "$2.shown" >&2
+		die "$name: the machine did not come up"
+	}
+}
+
+said=$copy/$arch.log
+boot "$modules" "$said"
+"$vm_dir/decode.sh" --arch "$arch" --modules "$modules" --vmlinux "$kernel_dir/vmlinux" <"$said" >"$said.decoded"
+if [ -z "$checking" ]; then
+	sed -n '/\(BUG: \|WARNING: \|unreferenced object\)/,$p' "$said.decoded" | sed '/@@vm:/d' | head -n "${LINES_SHOWN:-80}"
+	echo
+	echo "All that the machine said: $said.decoded"
+	echo "The sources with the bug in: $copy/src"
+	exit 0
+fi
+
+bad=""
+while read -r line; do
+	grep -qE -- "$line" "$said.decoded" || bad="$bad\n       not said: $line"
+done <"$lab/expect"
+# The first line of what is expected is the report itself: without the bug it must not come.
+clean=$("$vm_dir/build_modules.sh" --arch "$arch" --kernel lab)
+boot "$clean" "$said.clean"
+. "$vm_dir/guest/check.sh"
+grep -E "$report_words|unreferenced object" "$said.clean" >"$said.reports" &&
+	bad="$bad\n       said without the bug: $(head -n 1 "$said.reports")"
+if [ -n "$bad" ]; then
+	printf 'FAIL %s%b\n' "$name" "$bad"
+	exit 1
+fi
+echo "ok   $name: the lab kernel caught it"
