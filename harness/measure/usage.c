@@ -138,6 +138,11 @@ static void device_name(const char *stat_path, char *out, size_t n)
 	(void)snprintf(out, n, "block device %.32s", base ? base + 1 : "(unnamed)");
 }
 
+static uint64_t less(uint64_t after, uint64_t before)
+{
+	return after > before ? after - before : 0;
+}
+
 static void read_io(const struct usage_mark *m, struct usage *u)
 {
 	if (m->device[0] &&
@@ -146,7 +151,9 @@ static void read_io(const struct usage_mark *m, struct usage *u)
 		return;
 	}
 	u->device_read_bytes = proc_number("/proc/self/io", "read_bytes");
-	u->device_write_bytes = proc_number("/proc/self/io", "write_bytes");
+	u->device_write_bytes =
+		less(proc_number("/proc/self/io", "write_bytes"),
+		     proc_number("/proc/self/io", "cancelled_write_bytes"));
 	(void)snprintf(u->device_source, sizeof(u->device_source), "/proc/self/io");
 }
 
@@ -181,11 +188,6 @@ void usage_start(struct usage_mark *m, const char *dir, struct perf_group *perf)
 	find_device(dir, m->device, sizeof(m->device));
 	m->perf = perf;
 	read_all(m, &m->at_start);
-}
-
-static uint64_t less(uint64_t after, uint64_t before)
-{
-	return after > before ? after - before : 0;
 }
 
 /* A counter that had not run yet at the start is not in before: it began at 0. */

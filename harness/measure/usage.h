@@ -7,7 +7,8 @@
  *
  * Device bytes come from the block device's own statistics when dir lies on a file system
  * of its own (not the root's), else from /proc/self/io, which counts pages as they are
- * dirtied: it does not see the journal, nor that a page overwritten while dirty goes out
+ * dirtied, less those that were dropped before they were written, with the end of their file:
+ * it does not see the journal, nor that a page overwritten while dirty goes out
  * once. device_source says which. The device does not see yet what the page cache still
  * holds when the work ends; the stretch in which it is synced gets those bytes.
  */

@@ -97,7 +97,8 @@ static void add_limits(struct report *r)
 			&r->doc, TONE_QUIET,
 			"The stores shared a file system with others, so device bytes "
 			"are the process's own (/proc/self/io): a page counts when it is "
-			"dirtied, and the file system's journal is not in it.");
+			"dirtied, unless its file goes before it is written; and the file "
+			"system's journal is not in it.");
 	if (*s.perf_note)
 		doc_paragraph(&r->doc, TONE_QUIET, "Counters: %s.", s.perf_note);
 }
