@@ -245,14 +245,22 @@ int kv_close(struct kv *kv)
 
 static bool has(const struct kv *kv, unsigned int caps)
 {
+	/* EXERCISE 1.6 begin: all of caps, not any of them
+	 *|	return true;
+	 */
 	return (kv->ops->caps & caps) == caps;
+	/* EXERCISE 1.6 end */
 }
 
 static bool key_fits(const struct kv *kv, struct kv_slice key)
 {
+	/* EXERCISE 1.6 begin: a limit of 0 in the table is that of kv.h
+	 *|	return true;
+	 */
 	size_t max = kv->ops->key_max ? kv->ops->key_max : KV_KEY_MAX;
 
 	return key.len >= kv->ops->key_min && key.len <= max;
+	/* EXERCISE 1.6 end */
 }
 
 static bool value_fits(const struct kv *kv, struct kv_slice value)
@@ -265,10 +273,14 @@ static bool value_fits(const struct kv *kv, struct kv_slice value)
 int kv_get_at(struct kv *kv, struct kv_snapshot *snap, struct kv_slice key,
 	      struct kv_buf *value)
 {
+	/* EXERCISE 1.6 begin: on error *value is empty
+	 *|	return -ENOSYS;
+	 */
 	value->len = 0;
 	if (!key_fits(kv, key))
 		return -EINVAL;
 	return kv->ops->get(kv, snap, key, value);
+	/* EXERCISE 1.6 end */
 }
 
 int kv_get(struct kv *kv, struct kv_slice key, struct kv_buf *value)
@@ -280,6 +292,9 @@ int kv_get(struct kv *kv, struct kv_slice key, struct kv_buf *value)
 static int multi_get_loop(struct kv *kv, struct kv_snapshot *snap, size_t n,
 			  const struct kv_slice *key, struct kv_buf *value, int *error)
 {
+	/* EXERCISE 1.6 begin: all n gets see one state, where the engine can
+	 *|	return -ENOSYS;
+	 */
 	struct kv_snapshot *own = NULL;
 	size_t i;
 
@@ -294,6 +309,7 @@ static int multi_get_loop(struct kv *kv, struct kv_snapshot *snap, size_t n,
 		error[i] = kv_get_at(kv, snap, key[i], &value[i]);
 	kv_release(kv, own);
 	return 0;
+	/* EXERCISE 1.6 end */
 }
 
 int kv_multi_get(struct kv *kv, struct kv_snapshot *snap, size_t n,
@@ -314,6 +330,9 @@ int kv_multi_get(struct kv *kv, struct kv_snapshot *snap, size_t n,
 
 int kv_write(struct kv *kv, const struct kv_op *op, size_t n, enum kv_durability how)
 {
+	/* EXERCISE 1.6 begin: each step is checked before the engine sees one; none to do is 0
+	 *|	return -ENOSYS;
+	 */
 	size_t i;
 
 	if (how > KV_SYNC)
@@ -344,6 +363,7 @@ int kv_write(struct kv *kv, const struct kv_op *op, size_t n, enum kv_durability
 		}
 	}
 	return n ? kv->ops->write(kv, op, n, how) : 0;
+	/* EXERCISE 1.6 end */
 }
 
 int kv_put(struct kv *kv, struct kv_slice key, struct kv_slice value,
@@ -363,7 +383,11 @@ int kv_delete(struct kv *kv, struct kv_slice key, enum kv_durability how)
 
 int kv_snapshot(struct kv *kv, struct kv_snapshot **out)
 {
+	/* EXERCISE 1.6 begin: only an engine that has snapshots has the function
+	 *|	return -EOPNOTSUPP;
+	 */
 	return has(kv, KV_CAP_SNAPSHOT) ? kv->ops->snapshot(kv, out) : -EOPNOTSUPP;
+	/* EXERCISE 1.6 end */
 }
 
 void kv_release(struct kv *kv, struct kv_snapshot *snap)
@@ -379,7 +403,11 @@ int kv_cursor(struct kv *kv, struct kv_snapshot *snap, struct kv_cursor **out)
 
 int kv_sync(struct kv *kv)
 {
+	/* EXERCISE 1.6 begin: the table may hold NULL
+	 *|	return -ENOSYS;
+	 */
 	return kv->ops->sync ? kv->ops->sync(kv) : 0;
+	/* EXERCISE 1.6 end */
 }
 
 int kv_compact(struct kv *kv)
@@ -405,7 +433,9 @@ void kv_stats(struct kv *kv, kv_stat_fn *emit, void *arg)
 
 void kv_recovery(struct kv *kv, struct kv_recovery *out)
 {
+	/* EXERCISE 1.6 begin: an engine that has nothing to say leaves zeroes */
 	*out = (struct kv_recovery){ 0 };
 	if (kv->ops->recovery)
 		kv->ops->recovery(kv, out);
+	/* EXERCISE 1.6 end */
 }
