@@ -230,7 +230,7 @@ static int flush_oldest(struct lsm_store *s, bool *did, struct kv_msg *why)
 		lsm_store_stop(s, error, "syncing the log");
 	else
 		error = flush(s, m, why);
-	if (error == -ENOSPC && lsm_reserve_give_up(s))
+	if (error == -ENOSPC && lsm_reserve_give_up(s, LSM_RESERVE_FOR_FLUSH))
 		error = flush(s, m, why);
 	if (error)
 		return error;
@@ -240,6 +240,7 @@ static int flush_oldest(struct lsm_store *s, bool *did, struct kv_msg *why)
 	(void)log_give_up_before(s->log, end);
 	port_mutex_unlock(&s->log_lock);
 	(void)lsm_versions_purge(s->versions);
+	lsm_reserve_refill(s);
 	return 0;
 }
 
@@ -300,7 +301,7 @@ static int compact_once(struct lsm_store *s, const struct key_range *range, bool
 		return -EROFS;
 	layout.settled = lsm_snapshot_oldest(s);
 	if (port_load_acquire(&s->tight)) /* what it frees must soon come free */
-		layout.piece_bytes = layout.table_bytes;
+		layout.piece_bytes = layout.wide_bytes = layout.table_bytes;
 	v = lsm_versions_lock(s->versions);
 	found = range ? lsm_pick_range(v, &layout, range->begin, range->end, &pick)
 		      : lsm_pick(v, &layout, &pick);
@@ -336,8 +337,9 @@ static int compact_step(struct lsm_store *s, const struct key_range *range, bool
 
 	if (!error && !*did && !range && port_load_acquire(&s->tight))
 		error = compact_once(s, &all, did, why);
-	if (error == -ENOSPC && lsm_reserve_give_up(s))
+	if (error == -ENOSPC && lsm_reserve_give_up(s, LSM_RESERVE_FOR_COMPACTION))
 		error = compact_once(s, range, did, why);
+	lsm_reserve_refill(s);
 	return error;
 }
 
@@ -578,6 +580,22 @@ int lsm_background_wait(struct lsm_store *s)
 	lsm_count(&s->stat_stalls, 1);
 	lsm_count(&s->stat_stall_ns, env->ops->now_ns(env) - begun);
 	return error;
+}
+
+void lsm_background_await_space(struct lsm_store *s)
+{
+	struct env *env = s->base.env;
+	uint64_t begun = env->ops->now_ns(env), position, rounds;
+
+	(void)lsm_write_try_switch(s, &position);
+	lsm_background_wake(s);
+	port_mutex_lock(&s->task_lock);
+	for (rounds = s->rounds;
+	     rounds == s->rounds && env->ops->now_ns(env) - begun < AGAIN_NS;)
+		env->ops->cond_wait(env, s->eased, &s->task_lock, AGAIN_NS);
+	port_mutex_unlock(&s->task_lock);
+	lsm_count(&s->stat_stalls, 1);
+	lsm_count(&s->stat_stall_ns, env->ops->now_ns(env) - begun);
 }
 
 int lsm_background_flush(struct lsm_store *s)

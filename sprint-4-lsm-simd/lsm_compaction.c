@@ -119,6 +119,18 @@ static void cut_at(struct compaction *c, const struct border *b, size_t n, uint6
 	c->part[c->parts - 1].end = end;
 }
 
+/* The two sides of the pick's cut. */
+static void cut_in_two(struct compaction *c)
+{
+	struct kv_slice cut = kv_slice(c->pick->cut.data, c->pick->cut.len);
+
+	c->part[0].begin = pick_begin(c->pick);
+	c->part[0].end = c->part[1].begin = cut;
+	c->part[1].end = pick_end(c->pick);
+	c->part[0].all = c->part[1].all = c;
+	c->parts = 2;
+}
+
 static int cut_parts(struct compaction *c)
 {
 	const struct lsm_work *w = c->work;
@@ -181,6 +193,18 @@ out:
 	return error;
 }
 
+/* Of each table, so that the last one is no small rest: many pieces' rests would take more of a
+ * disk, which is handed out by the block, than all of them together need. */
+static uint64_t table_bytes_of(const struct compaction *c)
+{
+	uint64_t wanted = c->work->table_bytes, bytes = c->pick->bytes / c->parts, even;
+
+	if (!wanted || bytes < wanted)
+		return wanted;
+	even = bytes / (bytes / wanted) + 1;
+	return even > wanted ? even : wanted;
+}
+
 static int merge_part(struct part *p)
 {
 	struct compaction *c = p->all;
@@ -194,7 +218,7 @@ static int merge_part(struct part *p)
 			  .bottom = c->pick->bottom },
 		.level = c->pick->to,
 		.run = c->pick->run,
-		.table_bytes = w->table_bytes,
+		.table_bytes = table_bytes_of(c),
 		.begin = p->begin,
 		.end = p->end,
 		.pace = pace_part,
@@ -273,7 +297,10 @@ static int prepare(struct compaction *c)
 		c->run[i] = (struct lsm_run){ .table = p->source[i].table,
 					      .tables = p->source[i].tables };
 	error = union_tombstones(c);
-	return error ? error : cut_parts(c);
+	if (error || !p->cut.len)
+		return error ? error : cut_parts(c);
+	cut_in_two(c);
+	return 0;
 }
 
 static void add_stats(struct lsm_work_stats *to, const struct lsm_work_stats *from)

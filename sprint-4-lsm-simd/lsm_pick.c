@@ -146,6 +146,7 @@ void lsm_pick_free(struct lsm_pick *p)
 	port_free(p->remove);
 	kv_buf_free(&p->begin);
 	kv_buf_free(&p->end);
+	kv_buf_free(&p->cut);
 	memset(p, 0, sizeof(*p));
 }
 
@@ -448,6 +449,65 @@ static int pick_move(const struct plan *plan, struct lsm_pick *out)
 	return error ? give_up(out, error) : 1;
 }
 
+/* Bytes of the plan's tables that begin and end within a table of its target. */
+static uint64_t bytes_within(const struct plan *plan, const struct lsm_table *t)
+{
+	const struct kv_slice end = slice(&t->summary.largest);
+	uint64_t bytes = 0;
+	size_t i;
+
+	for (i = 0; i < plan->runs; i++)
+		bytes += bytes_between(plan->run[i], smallest_of(t),
+				       t->summary.largest_open ? NULL : &end);
+	return bytes;
+}
+
+/* Where to cut a table of the target so that about half of those bytes are on each side. False:
+ * no table of the plan begins within it. */
+static bool middle_of(const struct plan *plan, const struct lsm_table *t, uint64_t bytes,
+		      struct kv_slice *key)
+{
+	const struct bound end = end_of(t);
+	uint64_t before = 0;
+	bool found = false;
+	struct lsm_table *u;
+	struct walk w;
+
+	if (walk_begin(&w, plan))
+		return false;
+	while ((u = walk_next(&w)) && is_before(smallest_of(u), &end)) {
+		if (kv_compare(smallest_of(u), smallest_of(t)) <= 0)
+			continue;
+		*key = smallest_of(u);
+		found = true;
+		if (before >= bytes / 2)
+			break;
+		before += u->summary.bytes;
+	}
+	port_free(w.at);
+	return found;
+}
+
+/* A table of the target whose keys lie so far apart that a piece, which can't end within it,
+ * would take too many tables of the plan: it is cut in two first. 0: there is none. */
+static int pick_wide(const struct lsm_shape *s, const struct plan *plan,
+		     struct kv_slice begin, const struct bound *end, struct lsm_pick *out)
+{
+	size_t i, first, n = plan->target ? meet(plan->target, begin, end, &first) : 0;
+
+	for (i = 0; s->l->wide_bytes && i < n; i++) {
+		struct lsm_table *t = plan->target->table[first + i];
+		uint64_t bytes = bytes_within(plan, t);
+		struct kv_slice key;
+
+		if (bytes > s->l->wide_bytes && !t->busy &&
+		    middle_of(plan, t, bytes, &key))
+			return lsm_pick_split(s, out->to, plan->target, first + i, key,
+					      out);
+	}
+	return 0;
+}
+
 static int pick_piece(const struct lsm_shape *s, const struct plan *plan,
 		      struct lsm_pick *out)
 {
@@ -461,7 +521,8 @@ static int pick_piece(const struct lsm_shape *s, const struct plan *plan,
 	if (t && kv_compare(smallest_of(t), begin) < 0)
 		begin = smallest_of(t);
 	result = piece_end(plan, begin, s->l->piece_bytes, &end);
-
+	if (!result && (result = pick_wide(s, plan, begin, &end, out)))
+		return result;
 	if (!result)
 		result = take_sources(plan, begin, &end, out);
 	if (result <= 0)
@@ -653,11 +714,19 @@ int lsm_pick_table(const struct lsm_shape *s, unsigned int level, uint64_t exces
 {
 	const struct lsm_run *r = &s->v->level[level].run[0];
 	const struct lsm_run *target = target_of(s, level);
-	size_t at = cheapest(r, target);
+	size_t at = cheapest(r, target), first, met;
+	struct bound end;
 
 	memset(out, 0, sizeof(*out));
 	if (at == r->tables)
 		return 0;
+	end = end_of(r->table[at]);
+	met = target ? meet(target, smallest_of(r->table[at]), &end, &first) : 0;
+	/* One that meets much of the target is cut in two first. */
+	if (met > 1 && s->l->wide_bytes &&
+	    overlap_bytes(target, r->table[at]) > s->l->wide_bytes)
+		return lsm_pick_split(s, level, r, at,
+				      smallest_of(target->table[first + met / 2]), out);
 	out->from = level;
 	out->to = level + 1;
 	out->run = target ? target->id : 0;
@@ -688,6 +757,17 @@ int lsm_pick_again(const struct lsm_shape *s, unsigned int level,
 	out->remove[out->removes++] = t->number;
 	out->bottom = lsm_is_oldest(s->v, level, run->id, &t->summary);
 	return 1;
+}
+
+int lsm_pick_split(const struct lsm_shape *s, unsigned int level,
+		   const struct lsm_run *run, size_t at, struct kv_slice key,
+		   struct lsm_pick *out)
+{
+	int result = lsm_pick_again(s, level, run, at, out);
+
+	if (result == 1 && kv_buf_set(&out->cut, key.data, key.len))
+		return give_up(out, -ENOMEM);
+	return result;
 }
 
 /* ---- a range ---- */

@@ -27,6 +27,9 @@ struct lsm_layout {
 	uint64_t level_bytes;      /* of level 1 */
 	uint64_t table_bytes;      /* of a table that a compaction writes */
 	uint64_t piece_bytes;      /* of input that one compaction takes, about */
+	uint64_t
+		wide_bytes; /* that a table may make others wait to be merged with it: one
+			      * whose keys lie far apart is cut in two first; 0: any */
 	unsigned int
 		blob_live_percent; /* below it a blob file's values are written anew */
 	unsigned int
@@ -53,6 +56,8 @@ struct lsm_pick {
 	/* Only keys in [begin, end) are merged; end.data NULL with end_open. */
 	struct kv_buf begin, end;
 	bool end_open;
+	struct kv_buf
+		cut; /* no table that comes of it has keys on both sides; empty: any may */
 	bool move; /* nothing to merge with: the tables change their level as they are */
 	bool bottom;      /* nothing older than the sources has keys in the range */
 	uint64_t *remove; /* tables that are done with when it is */

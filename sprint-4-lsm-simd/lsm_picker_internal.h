@@ -41,6 +41,10 @@ int lsm_pick_descent(const struct lsm_shape *s, unsigned int level, struct lsm_p
 /* One table again: of a run that stays where it is. */
 int lsm_pick_again(const struct lsm_shape *s, unsigned int level,
 		   const struct lsm_run *run, size_t at, struct lsm_pick *out);
+/* The same, and cut in two: no key of the one is less than key, none of the other is more. */
+int lsm_pick_split(const struct lsm_shape *s, unsigned int level,
+		   const struct lsm_run *run, size_t at, struct kv_slice key,
+		   struct lsm_pick *out);
 /* What of [begin, end) is above the deepest level that has any, into that one. */
 int lsm_pick_between(const struct lsm_shape *s, struct kv_slice begin,
 		     struct kv_slice end, struct lsm_pick *out);

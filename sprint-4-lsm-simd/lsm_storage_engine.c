@@ -42,7 +42,7 @@ static int check_options(struct lsm_store *s, struct kv_msg *why)
 	}
 	s->reserve_bytes = s->option[LSM_RESERVE_BYTES];
 	if (s->reserve_bytes == RESERVE_CHOSEN)
-		s->reserve_bytes = s->memtable_bytes + 2 * s->option[LSM_TABLE_BYTES];
+		s->reserve_bytes = lsm_reserve_choose(s);
 	if (s->memtable_bytes * s->option[LSM_MEMTABLE_COUNT] > memory / 2)
 		return kv_fail(
 			why, -EINVAL,
@@ -96,6 +96,7 @@ static void shape_tree(struct lsm_store *s)
 		.level_bytes = s->option[LSM_LEVEL_BYTES],
 		.table_bytes = s->option[LSM_TABLE_BYTES],
 		.piece_bytes = 8 * s->option[LSM_TABLE_BYTES],
+		.wide_bytes = 32 * s->option[LSM_TABLE_BYTES],
 		.blob_live_percent = (unsigned int)s->option[LSM_BLOB_LIVE_PERCENT],
 		.delete_percent = 50,
 	};
@@ -335,7 +336,7 @@ static const struct kv_opt lsm_opts[] = {
 		      1, 0, 1 },
 	[LSM_RESERVE_BYTES] = { "reserve_bytes",
 				"kept back for deletes and compactions on a full disk; 0: "
-				"none; 1: as much as a memtable and two tables take",
+				"none; 1: as much as a log segment, a memtable and two tables take",
 				NULL, RESERVE_CHOSEN, 0, 1ull << 40 },
 	[LSM_OPTIONS] = { 0 },
 };

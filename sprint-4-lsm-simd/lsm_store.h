@@ -112,7 +112,13 @@ struct kv_snapshot {
 enum lsm_reserve_state {
 	LSM_RESERVE_NONE,     /* there never was one */
 	LSM_RESERVE_HELD,     /* the file RESERVE takes reserve_bytes */
-	LSM_RESERVE_GIVEN_UP, /* it is empty */
+	LSM_RESERVE_GIVEN_UP, /* it was cut, or there is no room beside it */
+};
+
+enum lsm_reserve_use { /* who takes of it what; see lsm_reserve.c */
+		       LSM_RESERVE_FOR_LOG,
+		       LSM_RESERVE_FOR_FLUSH,
+		       LSM_RESERVE_FOR_COMPACTION,
 };
 
 /* A write that is in its memtable, and becomes visible when all before it are, and its record
@@ -181,9 +187,11 @@ struct lsm_store {
 	size_t snapshots;
 
 	struct port_mutex reserve_lock;
-	enum lsm_reserve_state reserve; /* protected by reserve_lock */
-	uint64_t reserve_again;         /* the flusher's: when to look for room again */
-	uint64_t turn_again; /* ... and when to flush what is not full, if tight */
+	/* protected by reserve_lock */
+	enum lsm_reserve_state reserve;
+	uint64_t reserve_size;  /* of the file */
+	uint64_t reserve_again; /* the flusher's: when to look for room again */
+	uint64_t turn_again;    /* ... and when to flush what is not full, if tight */
 
 	struct port_mutex task_lock;
 	/* protected by task_lock */
@@ -309,16 +317,22 @@ int lsm_background_flush(struct lsm_store *s);
 void lsm_background_pace(struct lsm_store *s, uint64_t bytes);
 /* Waits until there may be one more memtable. -EROFS, or what flushing gives. */
 int lsm_background_wait(struct lsm_store *s);
+/* On a full disk: lets the memtable be flushed, and waits a second at most for some work in the
+ * background to come to its end. */
+void lsm_background_await_space(struct lsm_store *s);
 int lsm_compact_all(struct kv *kv);
 
 /* ---- lsm_reserve.c ---- */
 
+uint64_t lsm_reserve_choose(const struct lsm_store *s); /* how large */
 /* While the store is opened, before its log is. */
 void lsm_reserve_find(struct lsm_store *s);
 /* Something failed for want of space: puts are refused from now on, until there is some. */
 void lsm_reserve_tighten(struct lsm_store *s);
 /* The same for work that leads to free space; true: there is more now, try again. */
-bool lsm_reserve_give_up(struct lsm_store *s);
+bool lsm_reserve_give_up(struct lsm_store *s, enum lsm_reserve_use use);
+/* Work has freed something, or may have. */
+void lsm_reserve_refill(struct lsm_store *s);
 /* For the flusher, now and then: makes the reserve where it is missing, and ends what
  * lsm_reserve_tighten() began, when there is room. flushed: its last flush did not fail. */
 void lsm_reserve_tend(struct lsm_store *s, bool flushed);

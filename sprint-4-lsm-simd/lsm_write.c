@@ -16,6 +16,7 @@
 #include "lsm_store.h"
 
 enum {
+	PATIENCE = 6, /* times that a delete waits for room on a full disk */
 	RANGE_OPEN = 1 << 0,
 	KEY_LONGEST = 1 << 1,
 	SPINS = 1000, /* looks at another's progress before it sleeps: about a microsecond */
@@ -324,8 +325,21 @@ out:
 	return error;
 }
 
+/* A delete on a full disk. What it leads to will free more than it takes, so it gets what is
+ * kept back for it, and then waits for what those before it have led to. */
+static bool find_room(struct lsm_store *s, unsigned int *waits)
+{
+	if (lsm_reserve_give_up(s, LSM_RESERVE_FOR_LOG))
+		return true;
+	if (++*waits > PATIENCE)
+		return false;
+	lsm_background_await_space(s);
+	return true;
+}
+
 static int append(struct lsm_store *s, struct write *w)
 {
+	unsigned int waits = 0;
 	int error;
 
 	while ((error = try_append(s, w))) {
@@ -334,7 +348,7 @@ static int append(struct lsm_store *s, struct write *w)
 					      w->flags & ~(unsigned int)LOG_NOWAIT);
 		else if (error == -EBUSY)
 			error = lsm_background_wait(s);
-		if (error == -ENOSPC && w->flags & LOG_URGENT && lsm_reserve_give_up(s))
+		if (error == -ENOSPC && w->flags & LOG_URGENT && find_room(s, &waits))
 			continue;
 		if (error == -ENOSPC)
 			lsm_reserve_tighten(s);

@@ -451,7 +451,7 @@ static inline void paper_write_tables(struct paper_store *s, const struct lsm_pi
 	for (key = begin; key < end; key++) {
 		for (; i < all.entries && all.entry[i].key == key; i++)
 			n++;
-		if (n >= most) {
+		if (n >= most || (p->cut.len && key + 1 == paper_number(&p->cut))) {
 			paper_cut(s, &all, at, key + 1, p, e);
 			at = key + 1;
 			n = 0;

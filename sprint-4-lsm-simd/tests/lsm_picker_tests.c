@@ -18,6 +18,7 @@ static struct lsm_layout layout_of(enum lsm_style style)
 				    .level_bytes = 4000,
 				    .table_bytes = 1000,
 				    .piece_bytes = 4000,
+				    .wide_bytes = 4000,
 				    .blob_live_percent = 50,
 				    .delete_percent = 25,
 				    .settled = LSM_SEQUENCE_MAX };
@@ -171,6 +172,47 @@ static void test_newer_table_stays_while_an_older_one_does(void **state)
 	paper_check(&store);
 	assert_int_equal(store.current->level[0].runs, 0);
 	assert_int_equal(store.current->level[0].progress.len, 0);
+	paper_end(&store);
+}
+
+/* A piece can't end within a table of the target: one over all keys would make it all of them. */
+static void test_table_with_keys_far_apart_is_cut_before_a_merge(void **state)
+{
+	struct lsm_layout l = layout_of(LSM_LAZY);
+	unsigned int cuts = 0;
+	struct lsm_pick p;
+	size_t i, key[5];
+
+	(void)state;
+	l.flushed_runs = 2;
+	l.piece_bytes = 500;
+	l.wide_bytes = 1000;
+	paper_begin(&store, 1, &l);
+	ADD_RUN(1, 1, 5, 100, 200, 300, 405);
+	for (i = 0; i < 40; i++) {
+		size_t k;
+
+		for (k = 0; k < 5; k++)
+			key[k] = 10 * (i % 40) + 2 * k;
+		add_run(0, 3, key, 5);
+	}
+	ADD_RUN(0, 4, 150, 151, 152);
+	while (lsm_pick(store.current, &l, &p) == 1) {
+		if (p.cut.len) {
+			assert_int_equal(p.from, 1);
+			assert_int_equal(p.to, 1);
+			assert_int_equal(p.sources, 1);
+			assert_int_equal(p.source[0].tables, 1);
+			if (!cuts++) /* about the middle */
+				assert_in_range(paper_number(&p.cut), 150, 250);
+		}
+		(void)paper_start(&store, &p);
+		paper_finish(&store, 0);
+		paper_check(&store);
+	}
+	assert_true(cuts >= 2);
+	assert_int_equal(store.current->level[0].runs, 0);
+	assert_true(store.entries_merged_max * PAPER_ENTRY_BYTES < 3 * l.wide_bytes);
 	paper_end(&store);
 }
 
@@ -582,6 +624,7 @@ int main(void)
 		LEAK_CHECKED(test_runs_that_do_not_overlap_move_as_they_are),
 		LEAK_CHECKED(test_busy_tables_are_left_alone),
 		LEAK_CHECKED(test_newer_table_stays_while_an_older_one_does),
+		LEAK_CHECKED(test_table_with_keys_far_apart_is_cut_before_a_merge),
 		LEAK_CHECKED(test_bottom_that_outgrows_its_level_moves_down),
 		LEAK_CHECKED(
 			test_table_with_deleted_entries_is_written_again_at_the_bottom),

@@ -16,6 +16,7 @@ static struct lsm_layout draw_layout(enum lsm_style style)
 		.level_bytes = 4000 + core_random_below(20000),
 		.table_bytes = 3000,
 		.piece_bytes = 2000 + core_random_below(20000),
+		.wide_bytes = core_random_below(2) * (3000 + core_random_below(20000)),
 		.blob_live_percent = 50,
 		.delete_percent = 30,
 	};
