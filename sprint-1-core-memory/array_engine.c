@@ -140,6 +140,9 @@ static void version_put(struct array_store *s, struct array_version *v)
 /* The first position whose key is >= key; n when there is none. */
 static size_t version_lower_bound(const struct array_version *v, struct kv_slice key)
 {
+	/* EXERCISE 1.8 begin: what is before low is less, what is from high on is not
+	 *|	return 0;
+	 */
 	size_t low = 0, high = v->n;
 
 	while (low < high) {
@@ -151,6 +154,7 @@ static size_t version_lower_bound(const struct array_version *v, struct kv_slice
 			high = middle;
 	}
 	return low;
+	/* EXERCISE 1.8 end */
 }
 
 static bool version_has(const struct array_version *v, size_t i, struct kv_slice key)
@@ -161,6 +165,9 @@ static bool version_has(const struct array_version *v, size_t i, struct kv_slice
 /* Makes s->now the store's alone, with room for more entries. Nothing else changes. */
 static int version_prepare(struct array_store *s, size_t more)
 {
+	/* EXERCISE 1.8 begin: copy the pointers when the version is shared, else grow it
+	 *|	return -ENOMEM;
+	 */
 	struct array_version *old = s->now, *v;
 	size_t need, cap, i;
 
@@ -193,12 +200,16 @@ static int version_prepare(struct array_store *s, size_t more)
 		old->cap = cap;
 	}
 	return 0;
+	/* EXERCISE 1.8 end */
 }
 
 /* ---- the steps of a write; none can fail ---- */
 
 static void apply_put(struct array_store *s, struct array_entry *e)
 {
+	/* EXERCISE 1.8 begin: in its place, or in place of the entry with that key
+	 *|	port_free(e);
+	 */
 	struct array_version *v = s->now;
 	struct kv_slice key = entry_key(e);
 	size_t i = v->n;
@@ -214,10 +225,12 @@ static void apply_put(struct array_store *s, struct array_entry *e)
 		v->n++;
 	}
 	v->entry[i] = e;
+	/* EXERCISE 1.8 end */
 }
 
 static void apply_remove(struct array_store *s, size_t from, size_t to)
 {
+	/* EXERCISE 1.8 begin: entries [from, to) leave the version */
 	struct array_version *v = s->now;
 	size_t i;
 
@@ -225,6 +238,7 @@ static void apply_remove(struct array_store *s, size_t from, size_t to)
 		entry_put(s, v->entry[i]);
 	memmove(&v->entry[from], &v->entry[to], (v->n - to) * sizeof(v->entry[0]));
 	v->n -= to - from;
+	/* EXERCISE 1.8 end */
 }
 
 static void apply(struct array_store *s, const struct kv_op *op, struct array_entry *e)
@@ -329,6 +343,9 @@ static int make_entries(const struct kv_op *op, size_t n, struct array_entry **e
 static int array_write(struct kv *kv, const struct kv_op *op, size_t n,
 		       enum kv_durability how)
 {
+	/* EXERCISE 1.8 begin: first all that can fail, then all that cannot
+	 *|	return -ENOSYS;
+	 */
 	struct array_store *s = array_store(kv);
 	struct array_entry *one, **entry = &one;
 	size_t i, puts;
@@ -363,6 +380,7 @@ out:
 	if (n > 1)
 		port_free(entry);
 	return error;
+	/* EXERCISE 1.8 end */
 }
 
 static struct array_version *hold_version(struct array_store *s, struct kv_snapshot *snap)
@@ -404,6 +422,9 @@ static void array_release(struct kv *kv, struct kv_snapshot *snap)
 
 static int cursor_stand(struct array_cursor *c, size_t position)
 {
+	/* EXERCISE 1.8 begin: at a pair, or outside, where there is none
+	 *|	return -ENOENT;
+	 */
 	const struct array_version *v = c->version;
 
 	c->position = position;
@@ -414,6 +435,7 @@ static int cursor_stand(struct array_cursor *c, size_t position)
 	c->base.key = entry_key(v->entry[position]);
 	c->base.value = entry_value(v->entry[position]);
 	return 0;
+	/* EXERCISE 1.8 end */
 }
 
 static int array_cursor_seek(struct kv_cursor *cursor, struct kv_slice key)
@@ -425,17 +447,25 @@ static int array_cursor_seek(struct kv_cursor *cursor, struct kv_slice key)
 
 static int array_cursor_next(struct kv_cursor *cursor)
 {
+	/* EXERCISE 1.8 begin: from outside comes the first
+	 *|	return -ENOENT;
+	 */
 	struct array_cursor *c = array_cursor(cursor);
 
 	return cursor_stand(c, c->position == c->version->n ? 0 : c->position + 1);
+	/* EXERCISE 1.8 end */
 }
 
 static int array_cursor_prev(struct kv_cursor *cursor)
 {
+	/* EXERCISE 1.8 begin: from outside comes the last
+	 *|	return -ENOENT;
+	 */
 	struct array_cursor *c = array_cursor(cursor);
 
 	/* From outside to the last, from the first to outside. */
 	return cursor_stand(c, (c->position ? c->position : c->version->n + 1) - 1);
+	/* EXERCISE 1.8 end */
 }
 
 static void array_cursor_close(struct kv_cursor *cursor)

@@ -110,6 +110,9 @@ for id in ${*:-$(exercise_ids)}; do
 			head -n 5 "$learn/log"
 		elif ! [ -s "$results" ]; then
 			complain "$patch: there is no test $named"
+		elif grep -q '[[:space:]]broken[[:space:]]' "$results"; then
+			complain "$patch: $named could not be built"
+			tail -n 5 "$notes/$named"
 		elif grep -q '[[:space:]]ok[[:space:]]' "$results"; then
 			complain "$patch is not caught by $named"
 		else

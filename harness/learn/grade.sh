@@ -2,8 +2,9 @@
 # each test in a process of its own with a limit of time, then the checkers of memory and
 # threads, then the race against the reference. Sourced by bash after lib.sh.
 #
-# A result is a line of $results: name, verdict (ok, failed, crashed, hung, skipped), points,
-# most points; what is said about it is in $notes/NAME.
+# A result is a line of $results: name, verdict (ok, failed, crashed, hung, skipped, or broken
+# where a checker could not be built), points, most points; what is said about it is in
+# $notes/NAME.
 
 results=$learn/results
 notes=$learn/notes
@@ -107,7 +108,7 @@ run_checker() { # name, points, build, command before the program...
 	program=$learn/obj/$b/$check
 	tree_build "$b" "$learn/log" "$program" || {
 		cp "$learn/log" "$notes/$name"
-		result "$name" failed 0 "$points"
+		result "$name" broken 0 "$points"
 		return
 	}
 	# shellcheck disable=SC2086
@@ -131,7 +132,7 @@ run_speed() { # points, ratio
 	make --no-print-directory --silent -j"${JOBS:-2}" BUILD="$BUILD" B=release PEERS= "$reference" \
 		>"$learn/log" 2>&1 || {
 		echo "the reference does not build: make $reference" >"$notes/speed"
-		result speed failed 0 "$1"
+		result speed broken 0 "$1"
 		return
 	}
 	for try in 1 2 3; do

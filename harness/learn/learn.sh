@@ -70,6 +70,11 @@ cmd_start() { # N
 			cut_exercise stub "" "$path" >"$to" || exit 2
 			new=$((new + 1))
 		done
+		for path in $(exercise_given "$id"); do
+			to=$(work_file "$path")
+			mkdir -p "$(dirname "$to")"
+			[ -e "$to" ] || cp "$path" "$to"
+		done
 		[ -e "$work/.progress/$id" ] || progress_set "$id" started "$(date +%s)"
 	done
 	if [ $new -gt 0 ]; then

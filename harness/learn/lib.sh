@@ -14,6 +14,7 @@ BUILD=$(realpath -m "${BUILD:-build}")
 learn=$BUILD/learn
 tree=$learn/tree
 work=$(realpath -m "${WORK:-work}")
+export LEARN_TREE=$tree # for graders that look at files rather than at functions
 awk_file=$top/harness/learn/exercise.awk
 # A learner's warnings are shown, not fatal; what a stub does not use yet is no mistake.
 learner_flags="-Wno-error -Wno-unused-parameter -Wno-unused-function -Wno-unused-const-variable"
@@ -91,6 +92,13 @@ work_file() { # sprint-N-name/FILE
 exercise_files() { # ID: paths of its reference files
 	sprint=$(sprint_folder "${1%%.*}")
 	for name in $(grade_key "$1" files); do
+		echo "$sprint/$name"
+	done
+}
+# Files that a learner needs beside them, as they are.
+exercise_given() { # ID
+	sprint=$(sprint_folder "${1%%.*}")
+	for name in $(grade_key "$1" given); do
 		echo "$sprint/$name"
 	done
 }
