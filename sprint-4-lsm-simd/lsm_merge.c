@@ -46,7 +46,7 @@ static inline bool beats(struct merge *m, unsigned int a, unsigned int b)
 
 	if (!x->there || !y->there)
 		return x->there;
-	order = lsm_key_compare(x->key, y->key);
+	order = lsm_key_compare_inline(x->key, y->key);
 	if (!order)
 		order = (x->stamp < y->stamp) - (x->stamp > y->stamp);
 	if (!order) {
@@ -58,7 +58,7 @@ static inline bool beats(struct merge *m, unsigned int a, unsigned int b)
 
 static bool stands_at(const struct source *s, struct kv_slice key, uint64_t stamp)
 {
-	return s->there && s->stamp == stamp && !lsm_key_compare(s->key, key);
+	return s->there && s->stamp == stamp && lsm_key_equal(s->key, key);
 }
 
 /* Takes in what a move of source i came to. The end is no error here. */

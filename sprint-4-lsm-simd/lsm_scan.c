@@ -72,6 +72,16 @@ static int resolve(struct scan *s, struct kv_slice key, uint64_t stamp,
 	return error;
 }
 
+/* Most keys have room where the one before was. */
+static inline int keep_key(struct scan *s, struct kv_slice key)
+{
+	if (!key.len || key.len > s->key.cap)
+		return kv_buf_set(&s->key, key.data, key.len);
+	memcpy(s->key.data, key.data, key.len);
+	s->key.len = key.len;
+	return 0;
+}
+
 /* ---- forward ---- */
 
 /* Past all versions of the key that is in s->key. */
@@ -82,7 +92,7 @@ static int skip_key(struct scan *s)
 	do {
 		error = lsm_next(s->merge);
 	} while (!error &&
-		 !lsm_key_compare(s->merge->key, kv_slice(s->key.data, s->key.len)));
+		 lsm_key_equal(s->merge->key, kv_slice(s->key.data, s->key.len)));
 	return error;
 }
 
@@ -98,7 +108,7 @@ static int show_forward(struct scan *s, int error)
 			continue;
 		}
 		/* The merge's key is gone with its next move. */
-		error = kv_buf_set(&s->key, m->key.data, m->key.len);
+		error = keep_key(s, m->key);
 		if (error)
 			break;
 		if (lsm_kind(m->stamp) == LSM_DELETE || is_covered(s, m->key, m->stamp)) {

@@ -57,6 +57,10 @@ static inline const uint8_t *sst_get_varint(const uint8_t *p, const uint8_t *end
 		*v = *p;
 		return p + 1;
 	}
+	if (end - p >= 2 && p[1] < 0x80) {
+		*v = (*p & 0x7f) | (uint64_t)p[1] << 7;
+		return p + 2;
+	}
 	return sst_get_long_varint(p, end, v);
 }
 
