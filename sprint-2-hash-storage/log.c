@@ -168,8 +168,10 @@ static int sync_files(struct log *log, uint64_t from, uint64_t to)
 	     number++) {
 		struct log_segment_file *s = log_segment_find(log, number);
 
-		if (s && (s->number == number || number == from >> log->shift))
-			error = file_sync(s->file);
+		if (!s || (s->number != number && number != from >> log->shift))
+			continue;
+		error = file_sync(s->file);
+		s->synced = true;
 	}
 	return error;
 }
@@ -195,11 +197,11 @@ static void gather(struct log *log)
 	log->gathering = false;
 }
 
-/* Under lock, and the only one: makes everything appended so far durable. */
-static void lead_group(struct log *log)
+/* Under lock, and the only one: makes everything durable that was appended from there on. */
+static void lead_group(struct log *log, uint64_t from)
 {
 	struct env *env = log->config.env;
-	uint64_t from = log->synced, to, begun;
+	uint64_t to, begun;
 	int error;
 
 	log->syncing = true;
@@ -216,7 +218,7 @@ static void lead_group(struct log *log)
 	log->sync_ns = env->ops->now_ns(env) - begun;
 	if (error)
 		port_store_release(&log->failed, -EROFS);
-	else
+	else if (from <= log->synced && log->synced < to)
 		port_store_release(&log->synced, to);
 	log->stat_groups++;
 	log->stat_sync_ns += log->sync_ns;
@@ -240,7 +242,7 @@ int log_sync_locked(struct log *log, uint64_t position)
 		if (log->syncing)
 			env->ops->cond_wait(env, log->group_done, &log->lock, 0);
 		else
-			lead_group(log);
+			lead_group(log, log->synced);
 	}
 	return log->failed;
 }
@@ -253,6 +255,30 @@ int log_sync(struct log *log, uint64_t position)
 	error = log_sync_locked(log, position);
 	port_mutex_unlock(&log->lock);
 	return error;
+}
+
+int log_sync_from(struct log *log, uint64_t position)
+{
+	uint64_t from = position >> log->shift << log->shift;
+	int error;
+
+	port_mutex_lock(&log->lock);
+	while (!log->failed && log->syncing)
+		log->config.env->ops->cond_wait(log->config.env, log->group_done,
+						&log->lock, 0);
+	if (!log->failed && log->synced < position)
+		lead_group(log, from > log->synced ? from : log->synced);
+	error = log->failed;
+	port_mutex_unlock(&log->lock);
+	return error;
+}
+
+void log_supersede(struct log *log, uint64_t position)
+{
+	port_mutex_lock(&log->lock);
+	if (log->synced < position)
+		port_store_release(&log->synced, position);
+	port_mutex_unlock(&log->lock);
 }
 
 void log_sync_later(struct log *log, uint64_t position)
@@ -282,9 +308,13 @@ static void free_published(struct log *log, struct log_segment_file *s)
 static void log_free(struct log *log)
 {
 	struct env *env = log->config.env;
+	struct log_segment_file *next;
 	size_t i, j;
 
-	log_segment_close(log->ready);
+	for (; log->ready; log->ready = next) {
+		next = log->ready->next_ready;
+		log_segment_close(log->ready);
+	}
 	for (i = 0; i < LOG_ROOT; i++) {
 		for (j = 0; log->root[i] && j < LOG_LEAF; j++)
 			free_published(log, log->root[i]->segment[j]);
@@ -331,6 +361,7 @@ static struct log *log_new(const struct log_config *c, int *error, struct kv_msg
 	log->shift = (unsigned int)__builtin_ctzll(c->segment_bytes);
 	log->kept = UINT64_MAX;
 	log->spares_kept = c->spares;
+	log->ahead = 1;
 	if (!c->position_max || c->position_max > LOG_POSITION_MAX)
 		log->config.position_max = LOG_POSITION_MAX;
 	port_mutex_init(&log->lock);
@@ -414,13 +445,7 @@ static void give_back(struct log *log, struct log_segment_file *last)
 	if (log->spares > log->config.spares)
 		(void)log_drop_spares(log, log->config.spares);
 	port_mutex_unlock(&log->lock);
-	if (log->ready) {
-		uint64_t number = log->ready->number;
-
-		log_segment_close(log->ready);
-		log->ready = NULL;
-		(void)log_segment_discard(log, number, false);
-	}
+	(void)log_discard_ready(log);
 	if (!last || last->units != 1)
 		return;
 	bytes = last->end + LOG_HEADER_BYTES;

@@ -237,6 +237,7 @@ int log_reclaim(struct log *log, uint64_t number)
 {
 	struct env *env = log->config.env;
 	struct log_segment_file *s;
+	unsigned int kept;
 	int error = -ENOENT;
 	bool keep;
 
@@ -247,7 +248,9 @@ int log_reclaim(struct log *log, uint64_t number)
 	s = log_segment_find(log, number);
 	if (!s || !s->retired)
 		goto out;
-	keep = s->units == 1 && log->spares < log->spares_kept;
+	/* What was never synced is best forgotten: the system would still write it. */
+	kept = s->synced ? log->spares_kept : log->config.reserve;
+	keep = s->units == 1 && log->spares < kept;
 	log_segment_unpublish(log, s);
 	log->spares_busy = true;
 	port_mutex_unlock(&log->lock);

@@ -261,6 +261,7 @@ static int take_in(struct scan *c, size_t i, struct kv_msg *why)
 	if (error)
 		return error;
 	s->sealed = true; /* whatever comes next goes to a new segment */
+	s->synced = true; /* for all that is known of its file */
 	s->end = s->bytes;
 	s->unread = true;
 	error = log_segment_publish(log, s);

@@ -4,9 +4,9 @@
  *
  * A checkpoint is the tip of the tree at one moment: taking it is a matter of noting a root and
  * a position of the log, and freezing what the root reaches. It is then written beside readers
- * and writers; these copy the frozen pages that they change. The tip may have writes that wait
- * for their sync and that nobody sees yet: the log is synced up to them first. Once the
- * superblock is durable, the log before its position is of no use, and its segments go.
+ * and writers; these copy the frozen pages that they change. Once the superblock is durable, the
+ * log before its position is of no use, and its segments go: those that nobody has asked to
+ * sync until then never need to reach the device.
  *
  * How often? Each checkpoint writes every changed page once. Under random updates of a tree
  * of N pages nearly each write changes another page, until all of them have been changed: so
@@ -149,13 +149,15 @@ static int begin(struct btree_store *s, const struct btree_version *v,
 	return kv_fail(why, error, "%s: no room to begin a checkpoint", s->dir);
 }
 
-/* The log first: a checkpoint must not have what a crash could take from the log, for what
- * comes behind in the log was made upon it. */
+/* The log's segment in which replay is to begin comes first, so that it is whole. What stands
+ * in those before it nobody needs once the checkpoint is durable: at level `none` most of the
+ * log is given up before the system has written it to the device. Until then, who asks for a
+ * sync gets all of it. */
 static int write_pages(struct btree_store *s, struct checkpoint *c, uint64_t rate,
 		       struct kv_msg *why)
 {
 	uint64_t position = c->super.log_position;
-	int error = position ? log_sync(s->log, position - 1) : 0;
+	int error = position ? log_sync_from(s->log, position) : 0;
 
 	c->what = "syncing the log";
 	if (error)
@@ -180,8 +182,10 @@ static void end(struct btree_store *s, const struct checkpoint *c, int error)
 		btree_store_stop(s, error, c->what);
 	/* After an error its pages stay frozen, too: one that was written is clean, and with it
 	 * may be those above, which would not learn of a change in place. */
-	if (!error)
+	if (!error) {
+		log_supersede(s->log, c->super.log_position);
 		port_store_relaxed(&s->checkpoint_position, c->super.log_position);
+	}
 	keep = btree_keep_list(s, &n);
 	btree_checkpoint_end(c->pages, keep, n);
 	btree_keep_update(s);

@@ -26,7 +26,7 @@ $(s3_sim_tests:%=$(s3_dir)/%): $(s2_sim)
 
 # The crash test, and the tests of that test: planted mistakes.
 s3_crash_tests := btree_crash_tests btree_mutant_tests
-s3_wrapped := log_record_crc log_id log_append log_sync log_sync_later log_segment_end log_segment_discard \
+s3_wrapped := log_record_crc log_id log_append log_sync log_sync_from log_sync_later log_segment_end log_segment_discard \
 	    log_open btree_write btree_tree_apply btree_page_free btree_keep_update \
 	    btree_checkpoint_begin btree_checkpoint_end btree_super_write btree_free_map_load
 s3_tests += $(s3_crash_tests)
