@@ -24,6 +24,7 @@ EXPORT_SYMBOL_GPL(port_range_populate);
 EXPORT_SYMBOL_GPL(port_range_discard);
 EXPORT_SYMBOL_GPL(port_range_small);
 EXPORT_SYMBOL_GPL(port_range_release);
+EXPORT_SYMBOL_GPL(port_range_is_free);
 EXPORT_SYMBOL_GPL(port_range_unit);
 
 EXPORT_SYMBOL_GPL(kv_fail);
