@@ -6,7 +6,10 @@
 #include "lsm_arena.h"
 
 enum {
-	CHUNK_BYTES = 256 << 10,      /* header included */
+	CHUNK_BYTES = 256 << 10, /* header included, at most */
+	CHUNK_MIN = 16 << 10,
+	CHUNKS = 32,                  /* that what is kept is made of, at least */
+	HUGE_FROM = 16,               /* ... in huge pages */
 	CHUNK_HUGE = PORT_HUGE_BYTES, /* the same in huge pages */
 	LARGE = 4,                    /* more than a fourth of a chunk gets its own */
 	FAULT = 4096,                 /* the smallest page of memory there is */
@@ -19,6 +22,7 @@ struct lsm_memory {
 	/* constant */
 	bool huge;
 	uint64_t keep_bytes;
+	size_t chunk_bytes; /* of an ordinary one, header included */
 	/* atomic */
 	uint64_t bytes;
 	/* protected by lock */
@@ -32,7 +36,17 @@ struct lsm_memory {
 
 static size_t ordinary_bytes(const struct lsm_memory *m)
 {
-	return (m->huge ? (size_t)CHUNK_HUGE : (size_t)CHUNK_BYTES) - LSM_CHUNK_HEADER;
+	return m->chunk_bytes - LSM_CHUNK_HEADER;
+}
+
+/* The last chunk of each memtable is empty in part: what that costs shall be little of all. */
+static size_t chunk_bytes(uint64_t keep_bytes)
+{
+	uint64_t bytes = keep_bytes / CHUNKS / FAULT * FAULT;
+
+	if (bytes < CHUNK_MIN)
+		return CHUNK_MIN;
+	return bytes < CHUNK_BYTES ? (size_t)bytes : (size_t)CHUNK_BYTES;
 }
 
 int lsm_memory_new(uint64_t keep_bytes, bool huge, struct lsm_memory **out)
@@ -42,8 +56,9 @@ int lsm_memory_new(uint64_t keep_bytes, bool huge, struct lsm_memory **out)
 	if (!m)
 		return -ENOMEM;
 	memset(m, 0, sizeof(*m));
-	m->huge = huge;
 	m->keep_bytes = keep_bytes;
+	m->huge = huge && keep_bytes >= (uint64_t)HUGE_FROM * CHUNK_HUGE;
+	m->chunk_bytes = m->huge ? CHUNK_HUGE : chunk_bytes(keep_bytes);
 	port_mutex_init(&m->lock);
 	*out = m;
 	return 0;

@@ -114,6 +114,7 @@ static int work_begin(struct lsm_store *s, struct lsm_work *w, uint64_t **snapsh
 		.blob_file_bytes = 4 * s->option[LSM_TABLE_BYTES],
 		.blob_threshold = (uint32_t)s->option[LSM_BLOB_BYTES],
 		.blob_live_percent = (unsigned int)s->option[LSM_BLOB_LIVE_PERCENT],
+		.buffer_bytes = s->buffer_bytes,
 		.parts = tight ? 1 : (unsigned int)s->option[LSM_PARTS],
 		.pace = pace_work,
 		.pace_arg = s,
@@ -469,7 +470,9 @@ static void compactor(void *arg)
 		env->ops->stand_back(env);
 	port_mutex_lock(&s->task_lock);
 	while (!port_load_acquire(&s->closing)) {
-		if (s->paused || seen == s->rounds) {
+		/* On a full disk there is room for one compaction, not for parts of several. */
+		if (s->paused || seen == s->rounds ||
+		    (s->working && port_load_acquire(&s->tight))) {
 			env->ops->cond_wait(env, s->wake, &s->task_lock, 0);
 			continue;
 		}
@@ -482,6 +485,7 @@ static void compactor(void *arg)
 		port_mutex_lock(&s->task_lock);
 		s->working--;
 		env->ops->cond_signal(env, s->eased);
+		env->ops->cond_signal(env, s->wake);
 		if (did || error)
 			tell(s, &s->compaction_error, error, &why);
 		if (error && error != -EBADMSG) { /* what is corrupt is left out now */

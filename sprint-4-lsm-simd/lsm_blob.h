@@ -41,6 +41,7 @@ struct lsm_blob_builder_config {
 	uint64_t file, store_id;
 	int (*pace)(void *arg, uint64_t bytes); /* as sst_builder_config's */
 	void *pace_arg;
+	size_t buffer_bytes; /* likewise */
 };
 
 struct lsm_blob_summary {      /* what the manifest keeps of a blob file */

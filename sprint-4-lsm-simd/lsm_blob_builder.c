@@ -11,6 +11,7 @@ struct lsm_blob_builder {
 	char path[ENV_PATH_MAX];
 	struct file *file;
 	uint8_t *buffer;
+	size_t buffer_bytes;
 	size_t used;      /* of the buffer */
 	uint64_t written; /* of the file; the buffer comes behind it */
 	struct lsm_blob_summary summary;
@@ -104,7 +105,8 @@ int lsm_blob_builder_new(const struct lsm_blob_builder_config *c,
 	b->config = *c;
 	memcpy(b->path, c->path, strlen(c->path) + 1);
 	b->config.path = b->path;
-	b->buffer = port_alloc(BUFFER_BYTES);
+	b->buffer_bytes = c->buffer_bytes ? c->buffer_bytes : (size_t)BUFFER_BYTES;
+	b->buffer = port_alloc(b->buffer_bytes);
 	if (!b->buffer) {
 		lsm_blob_builder_abandon(b);
 		return kv_fail(why, -ENOMEM, "no memory for a blob file");
@@ -150,17 +152,17 @@ static int flush(struct lsm_blob_builder *b, struct kv_msg *why)
 
 static int put(struct lsm_blob_builder *b, const void *p, size_t n, struct kv_msg *why)
 {
-	int error = n > BUFFER_BYTES - b->used ? flush(b, why) : 0;
+	int error = n > b->buffer_bytes - b->used ? flush(b, why) : 0;
 
 	if (error || !n)
 		return error;
-	if (n > BUFFER_BYTES) {
+	if (n > b->buffer_bytes) {
 		const uint8_t *at = p;
 		size_t once;
 
 		/* In pieces, so that the pace is kept within a large value. */
 		for (; !error && n; n -= once, at += once) {
-			once = n < BUFFER_BYTES ? n : BUFFER_BYTES;
+			once = n < b->buffer_bytes ? n : b->buffer_bytes;
 			error = write_out(b, at, once, why);
 		}
 		return error;

@@ -11,7 +11,7 @@
  */
 #include "lsm_output.h"
 
-enum { PARTS_MAX = 16 };
+enum { PARTS_MAX = 16, WINDOW_MAX = 256 << 10 };
 
 struct part {
 	struct compaction *all;
@@ -165,11 +165,22 @@ static int pace_part(void *arg, uint64_t bytes)
 	return c->work->pace ? c->work->pace(c->work->pace_arg, bytes) : 0;
 }
 
+/* KiB that each source may read ahead: all of them a third of the buffers. */
+static unsigned int window_of(const struct compaction *c)
+{
+	size_t n = c->pick->sources, each = c->work->buffer_bytes / 3 / (n ? n : 1);
+
+	if (!each || each > WINDOW_MAX)
+		each = WINDOW_MAX;
+	return each < 4096 ? 4 : (unsigned int)(each >> 10);
+}
+
 /* A merge of the sources. */
 static int open_sources(const struct compaction *c, struct lsm_cursor **out,
 			struct kv_msg *why)
 {
 	size_t n = c->pick->sources, i;
+	unsigned int flags = SST_COLD | SST_READAHEAD | window_of(c) << SST_WINDOW;
 	struct lsm_cursor **source =
 		port_alloc((n ? n : 1) * sizeof(struct lsm_cursor *));
 	int error;
@@ -177,8 +188,7 @@ static int open_sources(const struct compaction *c, struct lsm_cursor **out,
 	if (!source)
 		return kv_fail(why, -ENOMEM, "no memory for a compaction");
 	for (i = 0; i < n; i++) {
-		error = lsm_run_cursor(&c->run[i], SST_COLD | SST_READAHEAD, &source[i],
-				       why);
+		error = lsm_run_cursor(&c->run[i], flags, &source[i], why);
 		if (error)
 			goto out;
 	}

@@ -30,7 +30,8 @@ struct lsm_work { /* what both need to know; constant while they work */
 		blob_live_percent; /* values of emptier blob files are written anew */
 	const uint64_t *snapshot;  /* ascending */
 	size_t snapshots;
-	unsigned int parts; /* subcompactions side by side, at most */
+	size_t buffer_bytes; /* of a part, for what it reads and writes; 0: what is best */
+	unsigned int parts;  /* subcompactions side by side, at most */
 	/* Before each write of so many bytes, and each read; sleeps to keep the rate, and
 	 * says by non-zero that the work is to end. Any thread. */
 	int (*pace)(void *arg, uint64_t bytes);

@@ -63,6 +63,7 @@ static int open_table(struct output *o, struct kv_msg *why)
 		.shape = w->shape[o->c->level],
 		.pace = o->c->pace,
 		.pace_arg = o->c->pace_arg,
+		.buffer_bytes = w->buffer_bytes / 4,
 	};
 	int error;
 
@@ -88,6 +89,7 @@ static int open_blob(struct output *o, struct kv_msg *why)
 		.store_id = w->store_id,
 		.pace = o->c->pace,
 		.pace_arg = o->c->pace_arg,
+		.buffer_bytes = w->buffer_bytes / 4,
 	};
 	int error;
 

@@ -17,6 +17,8 @@
 
 enum {
 	MEMORY_MIN = 1 << 20,
+	TASK_MIN = 64 << 10, /* what who flushes or compacts has for its buffers */
+	TASK_MAX = 4 << 20,
 	MEMTABLE_MAX = 64 << 20, /* when it is chosen by memory_bytes */
 	RESERVE_CHOSEN = 1,      /* by the sizes of memtables and tables */
 };
@@ -26,6 +28,12 @@ enum {
 static bool is_power_of_two(uint64_t n)
 {
 	return !(n & (n - 1));
+}
+
+/* The flusher, and all parts of all compactions. */
+static uint64_t tasks(const struct lsm_store *s)
+{
+	return 1 + s->option[LSM_THREADS] * s->option[LSM_PARTS];
 }
 
 static int check_options(struct lsm_store *s, struct kv_msg *why)
@@ -50,6 +58,16 @@ static int check_options(struct lsm_store *s, struct kv_msg *why)
 			"%llu bytes take",
 			(unsigned long long)s->option[LSM_MEMTABLE_COUNT],
 			(unsigned long long)s->memtable_bytes);
+	if (tasks(s) * TASK_MIN > memory / 2)
+		return kv_fail(why, -EINVAL,
+			       "memory_bytes must be at least %llu for so many threads "
+			       "and parts",
+			       (unsigned long long)(2 * tasks(s) * TASK_MIN));
+	s->buffer_bytes = memory / 8 / tasks(s);
+	if (s->buffer_bytes < TASK_MIN)
+		s->buffer_bytes = TASK_MIN;
+	if (s->buffer_bytes > TASK_MAX)
+		s->buffer_bytes = TASK_MAX;
 	return 0;
 }
 
@@ -66,11 +84,12 @@ static uint64_t record_percent(const struct lsm_store *s)
 	return mapped ? 90 : 40;
 }
 
-/* Memtables first, then records, and blocks have the rest. */
+/* Memtables first, and what the tasks work with; then records, and blocks have the rest. */
 static int share_memory(struct lsm_store *s)
 {
 	uint64_t memtables = s->memtable_bytes * s->option[LSM_MEMTABLE_COUNT],
-		 rest = s->option[LSM_MEMORY_BYTES] - memtables,
+		 rest = s->option[LSM_MEMORY_BYTES] - memtables -
+			tasks(s) * s->buffer_bytes,
 		 records = rest / 100 * record_percent(s);
 	struct lsm_cache_config c = {
 		.bytes = rest - records,
@@ -78,7 +97,10 @@ static int share_memory(struct lsm_store *s)
 		.huge = s->option[LSM_HUGE],
 		.lock = s->option[LSM_MLOCK],
 	};
-	int error = lsm_memory_new(memtables, s->option[LSM_HUGE], &s->memory);
+	int error;
+
+	s->cache_bytes = c.bytes;
+	error = lsm_memory_new(memtables, s->option[LSM_HUGE], &s->memory);
 
 	if (!error)
 		error = lsm_cache_new(&c, &s->cache);

@@ -135,6 +135,24 @@ struct lsm_view *lsm_view_take(struct lsm_store *s, uint64_t *sequence)
 
 /* ---- what changes it ---- */
 
+/* What open tables hold of memory is the block cache's loss: the sum stays what it was. */
+static void fit_cache(struct lsm_store *s, const struct lsm_version *version)
+{
+	uint64_t held = 0;
+	unsigned int level;
+	size_t r, t;
+
+	for (level = 0; level < LSM_LEVELS; level++)
+		for (r = 0; r < version->level[level].runs; r++) {
+			const struct lsm_run *run = &version->level[level].run[r];
+
+			for (t = 0; t < run->tables; t++)
+				held += sst_pinned_bytes(run->table[t]->sst) +
+					sizeof(struct lsm_table);
+		}
+	lsm_cache_resize(s->cache, s->cache_bytes > held ? s->cache_bytes - held : 0);
+}
+
 int lsm_view_begin(struct lsm_store *s, uint64_t position)
 {
 	struct lsm_version *version = lsm_versions_current(s->versions);
@@ -145,6 +163,7 @@ int lsm_view_begin(struct lsm_store *s, uint64_t position)
 		m->begin = m->end = position;
 		view_add_mem(v, m);
 		view_set_version(v, version);
+		fit_cache(s, version);
 		s->active = m;
 		port_store_release(&s->view, v);
 	} else {
@@ -285,6 +304,7 @@ void lsm_view_install(void *arg, struct lsm_version *version)
 
 	if (!port_load_acquire(&s->view)) /* opening */
 		return;
+	fit_cache(s, version);
 	port_mutex_lock(&s->view_lock);
 	v = take_spare(s);
 	for (i = 0; i < s->view->mems; i++)

@@ -75,6 +75,7 @@ struct sst_builder_config {
 	 * by non-zero that the work is to end. May be NULL. */
 	int (*pace)(void *arg, uint64_t bytes);
 	void *pace_arg;
+	size_t buffer_bytes; /* that are written at once, about; 0: 256 KiB */
 };
 
 int sst_builder_new(const struct sst_builder_config *c, struct sst_builder **out,
@@ -143,6 +144,8 @@ void sst_want_done(struct sst_want *w);
 enum sst_cursor_flags {
 	SST_COLD = 1 << 0,      /* blocks come into the cache cold, or not at all */
 	SST_READAHEAD = 1 << 1, /* from the first block on, not from the third in a row */
+	SST_WINDOW =
+		8, /* flags from this bit on: KiB that are read ahead at most; 0: 256 */
 };
 int sst_cursor(struct sst *t, unsigned int flags, struct lsm_cursor **out,
 	       struct kv_msg *why);

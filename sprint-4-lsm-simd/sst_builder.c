@@ -11,9 +11,9 @@
 #include "sst_block.h"
 
 enum {
-	WRITE_BYTES = 256 << 10, /* at least so many a write, until the last */
+	WRITE_BYTES =
+		256 << 10, /* at least so many a write, until the last, if not told */
 	WRITE_ALIGN = 4096,
-	BUFFER_BYTES = WRITE_BYTES + (64 << 10),
 	BLOCK_MIN = 128, /* block_bytes */
 	BLOCK_MAX = 16 << 20,
 };
@@ -45,7 +45,7 @@ struct sst_builder {
 	unsigned int probes;
 
 	uint8_t *out; /* of the file, from offset on */
-	size_t out_len, out_cap;
+	size_t out_len, out_cap, write_bytes;
 	uint64_t offset;
 	uint32_t last_crc;    /* of the block that was put last */
 	struct kv_buf packed; /* of a block */
@@ -126,7 +126,7 @@ static int end_block(struct sst_builder *b, size_t n, enum sst_compression how,
 	h->bytes = (uint32_t)(n + SST_TRAILER_BYTES);
 	b->last_crc = sst_seal(b->out + b->out_len, n, how, &b->id, h->offset);
 	b->out_len += n + SST_TRAILER_BYTES;
-	if (b->out_len < WRITE_BYTES)
+	if (b->out_len < b->write_bytes)
 		return 0;
 	return write_out(b, b->out_len - b->out_len % WRITE_ALIGN, why);
 }
@@ -469,8 +469,9 @@ int sst_builder_new(const struct sst_builder_config *c, struct sst_builder **out
 	b->p.filter_probes = (uint8_t)b->probes;
 	sst_block_builder_init(&b->data, c->shape.restart_interval);
 	sst_block_builder_init(&b->index, 1);
-	b->out_cap = BUFFER_BYTES;
-	b->out = port_alloc_aligned(WRITE_ALIGN, BUFFER_BYTES);
+	b->write_bytes = c->buffer_bytes ? c->buffer_bytes : (size_t)WRITE_BYTES;
+	b->out_cap = b->write_bytes + b->write_bytes / 4;
+	b->out = port_alloc_aligned(WRITE_ALIGN, b->out_cap);
 	error = kv_buf_set(&b->path, c->path, strlen(c->path) + 1);
 	if (!error)
 		error = kv_buf_reserve(&b->keys,

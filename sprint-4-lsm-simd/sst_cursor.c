@@ -57,9 +57,12 @@ static int leave(struct table_cursor *c, int error)
 
 static void widen(struct table_cursor *c)
 {
+	const size_t kib = c->flags >> SST_WINDOW;
+	const size_t most = kib ? kib << 10 : (size_t)AHEAD_MAX;
+
 	c->window = !c->window ? AHEAD_MIN : 2 * c->window;
-	if (c->window > AHEAD_MAX)
-		c->window = AHEAD_MAX;
+	if (c->window > most)
+		c->window = most;
 }
 
 static bool reads_ahead(const struct table_cursor *c)

@@ -20,6 +20,7 @@ struct disk {
 	struct env_sim *sim;
 	struct env *env;
 	const char *options;
+	uint64_t capacity;
 	struct kv *kv;
 	unsigned int version[KEYS]; /* 0: not there */
 	unsigned int tried;         /* keys below it */
@@ -44,6 +45,7 @@ static struct disk *disk_begin(const char *options, uint64_t capacity)
 		.seed = 9, .no_journal = true, .capacity_bytes = capacity });
 	d->env = env_sim_env(d->sim);
 	d->options = options;
+	d->capacity = capacity;
 	open_store(d);
 	return d;
 }
@@ -69,7 +71,8 @@ static void delete (struct disk *d, unsigned int key)
 	int error = fixture_delete(d->kv, key, key % 16 ? KV_NONE : KV_SYNC);
 
 	if (error)
-		fail_msg("%s: delete of key %u: %d", d->options, key, error);
+		fail_msg("%s: disk of %llu KiB: delete of key %u: %d", d->options,
+			 (unsigned long long)d->capacity >> 10, key, error);
 	d->version[key] = 0;
 }
 
