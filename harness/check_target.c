@@ -43,8 +43,10 @@ static int find_by_name(const char *name, struct target *out)
 		return EXIT_USAGE;
 	}
 	if (!out->engine->ops) {
-		cli_complain("%s is not built in: install %s and make again", name,
-			     out->engine->package);
+		char absence[160];
+
+		engines_absence(out->engine, absence, sizeof(absence));
+		cli_complain("%s: %s", name, absence);
 		return EXIT_FAILED;
 	}
 	if (!(out->engine->ops->caps & KV_CAP_PERSISTENT)) {

@@ -11,13 +11,12 @@
 
 static void print_engine(const struct engine_info *e, bool tsv)
 {
-	char caps[256] = "-", absent[128] = "available";
+	char caps[256] = "-", absent[256] = "available";
 
 	if (e->ops)
 		engine_caps(e, caps, sizeof(caps));
 	else
-		(void)snprintf(absent, sizeof(absent),
-			       "not built in: install %s and make again", e->package);
+		engines_absence(e, absent, sizeof(absent));
 	if (tsv)
 		printf("%s\t%s\t%s\t%s\n", e->name, engine_kind_name(e->kind), caps,
 		       absent);

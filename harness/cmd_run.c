@@ -107,12 +107,13 @@ static int read_rate(const struct run *r, struct run_config *c, struct kv_msg *w
 static int configure(struct run *r, struct run_config *c, struct kv_msg *why)
 {
 	int error = engine_label_parse(r->engine, &r->label, why);
+	char absence[160];
 
 	memset(c, 0, sizeof(*c));
-	if (!error && !r->label.info->ops)
-		error = kv_fail(why, -EINVAL,
-				"engine %s is not built in: install %s and make again",
-				r->engine, r->label.info->package);
+	if (!error && !r->label.info->ops) {
+		engines_absence(r->label.info, absence, sizeof(absence));
+		error = kv_fail(why, -EINVAL, "engine %s: %s", r->engine, absence);
+	}
 	if (!error)
 		error = join_options(r, why);
 	if (!error)

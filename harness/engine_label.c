@@ -34,13 +34,19 @@ static int parse_home(const char *home, struct engine_label *out, struct kv_msg 
 
 int engine_label_parse(const char *label, struct engine_label *out, struct kv_msg *why)
 {
-	size_t n = strcspn(label, "@:");
+	size_t n = strcspn(label, ":");
 	char name[64];
 	char *p;
 	int error;
 
+	/* array@kernel is an engine, hash@uring is one in a home. */
 	(void)snprintf(name, sizeof(name), "%.*s", (int)n, label);
 	*out = (struct engine_label){ .label = label, .info = engines_find(name) };
+	if (!out->info) {
+		n = strcspn(label, "@:");
+		(void)snprintf(name, sizeof(name), "%.*s", (int)n, label);
+		out->info = engines_find(name);
+	}
 	if (!out->info)
 		return kv_fail(
 			why, -EINVAL,
@@ -127,7 +133,7 @@ static json_t *options_json(const struct engine_label *e)
 			all, o->name,
 			json_integer(
 				(json_int_t)(o->init > INT64_MAX ? INT64_MAX : o->init)));
-	if (e->info->kind == ENGINE_OURS)
+	if (e->info->kind == ENGINE_OURS && !e->info->in_kernel)
 		json_object_set_new(all, "home",
 				    json_string(*e->home ? e->home : "posix"));
 	while (*p) {
@@ -149,16 +155,14 @@ json_t *engine_label_json(const struct engine_label *e)
 {
 	const struct engine_info *info = e->info;
 	json_t *list = json_array();
-	char reason[128] = "";
+	char reason[256] = "";
 	size_t i;
 
 	for (i = 0; i < CAPS; i++)
 		if (info->ops && info->ops->caps & caps[i].cap)
 			json_array_append_new(list, json_string(caps[i].name));
 	if (!info->ops)
-		(void)snprintf(reason, sizeof(reason),
-			       "not built in: Debian package %s is missing",
-			       info->package);
+		engines_absence(info, reason, sizeof(reason));
 	return json_pack("{s:s, s:s, s:s, s:b, s:s, s:s, s:s, s:s, s:o, s:o}", "label",
 			 e->label, "name", info->name, "kind",
 			 engine_kind_name(info->kind), "available", info->ops != NULL,

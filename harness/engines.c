@@ -81,7 +81,17 @@ static const struct engine_info *const engines[] = {
 
 const struct engine_info *engines_get(size_t i)
 {
-	return i < sizeof(engines) / sizeof(engines[0]) ? engines[i] : NULL;
+	const size_t own = sizeof(engines) / sizeof(engines[0]);
+	const struct engine_info *e;
+	size_t k;
+
+	if (i < own)
+		return engines[i];
+	i -= own;
+	for (k = 0; (e = engine_device_get(k)); k++)
+		if (e->ops && !i--)
+			return e;
+	return NULL;
 }
 
 const struct engine_info *engines_find(const char *name)
@@ -89,10 +99,22 @@ const struct engine_info *engines_find(const char *name)
 	const struct engine_info *e;
 	size_t i;
 
-	for (i = 0; (e = engines_get(i)); i++)
+	for (i = 0; i < sizeof(engines) / sizeof(engines[0]); i++)
+		if (!strcmp(engines[i]->name, name))
+			return engines[i];
+	for (i = 0; (e = engine_device_get(i)); i++)
 		if (!strcmp(e->name, name))
 			return e;
 	return NULL;
+}
+
+void engines_absence(const struct engine_info *e, char *out, size_t n)
+{
+	if (e->absent)
+		(void)snprintf(out, n, "%s", e->absent);
+	else
+		(void)snprintf(out, n, "not built in: install %s and make again",
+			       e->package);
 }
 
 int engines_home(const char *name, struct env **out, struct kv_msg *why)

@@ -302,8 +302,7 @@ bool plan_cannot_run(const struct engine_label *e, const struct setting *s,
 
 	if (!info->ops) {
 		*status = "missing";
-		(void)snprintf(reason, n, "Debian package %s is not installed",
-			       info->package);
+		engines_absence(info, reason, n);
 	} else if (info->max_records && s->workload.record_count > info->max_records) {
 		*status = "not feasible";
 		(void)snprintf(reason, n, "%s", info->infeasible);

@@ -5,6 +5,8 @@
  * The store is open as long as the module is loaded. A descriptor holds the module, so rmmod
  * refuses while there is one, and nothing here can be taken away from under a call.
  */
+#include <linux/random.h>
+
 #include "storage_frame.h"
 
 static unsigned long value_max = 4ul << 20;
@@ -71,6 +73,7 @@ static long ioctl_info(struct storage_device *dev, void __user *arg)
 	info.key_min = ops->key_min;
 	info.key_max = ops->key_max ? ops->key_max : KV_KEY_MAX;
 	info.value_max = dev->value_max;
+	info.generation = atomic64_read(&dev->generation);
 	strscpy(info.engine, ops->name, sizeof(info.engine));
 	return copy_to_user(arg, &info, sizeof(info)) ? -EFAULT : 0;
 }
@@ -140,6 +143,7 @@ static long ioctl_control(struct storage_device *dev, unsigned int cmd, void __u
 		break;
 	case STORAGE_IOC_CLEAR:
 		error = clear(dev->kv);
+		atomic64_set(&dev->generation, get_random_u64());
 		break;
 	case STORAGE_IOC_COMPACT:
 		error = kv_compact(dev->kv);
@@ -236,6 +240,7 @@ int storage_device_register(const struct storage_config *config,
 	memset(dev, 0, sizeof(*dev));
 	dev->ops = config->ops;
 	dev->value_max = min_t(u64, most, value_max);
+	atomic64_set(&dev->generation, get_random_u64());
 	dev->fops = session_fops;
 	dev->fops.owner = config->owner;
 	snprintf(dev->name, sizeof(dev->name), "storage-%s", config->ops->name);

@@ -37,6 +37,8 @@ struct storage_device {
 	struct miscdevice misc;
 	struct dentry *debug;
 	struct storage_counters __percpu *counters;
+
+	atomic64_t generation;
 };
 
 #define storage_count(dev, what)       this_cpu_inc((dev)->counters->what)

@@ -53,8 +53,9 @@ enum storage_batch_flags {
 	STORAGE_ATOMIC = 1 << 0, /* writes alone, all or none, seen together */
 };
 
-/* Many operations. Without STORAGE_ATOMIC each stands alone and has its own result; gets that
- * follow each other are answered from one state. A signal may end it early: see done. */
+/* Many operations. Without STORAGE_ATOMIC each stands alone and has its own result; of each
+ * STORAGE_TOGETHER from the first on, gets that follow each other are answered from one
+ * state. A signal may end it early: see done. */
 struct storage_batch {
 	__u16 version;
 	__u16 flags;
@@ -66,6 +67,7 @@ struct storage_batch {
 };
 
 #define STORAGE_BATCH_MAX 4096
+#define STORAGE_TOGETHER  64
 
 /* A snapshot or a cursor: a number that means something to this descriptor alone, and that
  * ends with it. */
@@ -84,6 +86,7 @@ enum storage_scan_flags {
 	STORAGE_BACKWARD = 1 << 1, /* after a seek: the keys below from */
 	STORAGE_BOUND = 1 << 2,    /* end before to (backward: before keys below to) */
 	STORAGE_ONCE = 1 << 3,     /* the cursor ends with this call */
+	STORAGE_STAY = 1 << 4,     /* makes a cursor, which stands outside, and no more */
 };
 
 enum storage_scan_state {
@@ -147,7 +150,8 @@ struct storage_info {
 	__u64 key_max;
 	__u64 value_max;
 	char engine[16];
-	__u64 reserved[4];
+	__u64 generation; /* another number after each CLEAR, and after loading */
+	__u64 reserved[3];
 };
 
 /*

@@ -287,11 +287,15 @@ static int walk(struct scan *sc)
 	return 0;
 }
 
+enum {
+	SCAN_FLAGS = STORAGE_SEEK | STORAGE_BACKWARD | STORAGE_BOUND | STORAGE_ONCE |
+		     STORAGE_STAY,
+};
+
 static bool scan_fits(const struct storage_scan *a)
 {
-	return a->version == STORAGE_VERSION &&
-	       !(a->flags &
-		 ~(STORAGE_SEEK | STORAGE_BACKWARD | STORAGE_BOUND | STORAGE_ONCE)) &&
+	return a->version == STORAGE_VERSION && !(a->flags & ~SCAN_FLAGS) &&
+	       !(a->flags & STORAGE_STAY && (a->cursor || a->flags != STORAGE_STAY)) &&
 	       !a->count && !a->state && !a->reserved[0] && !a->reserved[1] &&
 	       !(a->cursor && a->snapshot) && a->out <= U64_MAX - a->out_len;
 }
@@ -342,6 +346,8 @@ static int scan(struct scan *sc)
 			return error;
 		}
 	}
+	if (sc->arg.flags & STORAGE_STAY)
+		return 0;
 	if (mutex_lock_interruptible(&sc->o->lock)) {
 		error = -EINTR;
 	} else {

@@ -17,6 +17,7 @@ enum kv_lenient {
 	KV_LENIENT_BUSY = 1 << 0, /* a second open of an open store is not refused */
 	KV_LENIENT_SEEK_BOUNDS = 1 << 1, /* seek() wants a key that could be stored */
 	KV_LENIENT_NO_PARENT = 1 << 2,   /* open() makes missing parents too */
+	KV_LENIENT_ONE_STORE = 1 << 3,   /* there is but one: a device of the kernel */
 };
 
 struct kv_target {
