@@ -99,7 +99,6 @@ $(eval $(call sprint,sprint-3-btree-storage,s3,s3 s2 s1))
 $(eval $(call sprint,sprint-4-lsm-simd,s4,s4 s2 s1))
 engine_libs := $(O)/libs4.a $(O)/libs3.a $(O)/libs2.a $(O)/libs1.a
 
-include harness/learn/learn.mk
 include harness/harness.mk
 h_obj := $(h_src:%.c=$(O)/%.o)
 h_test_bin := $(h_tests:%=$(O)/harness/tests/%)
@@ -113,6 +112,7 @@ all: $(h_programs:%=harness/%)
 $(h_test_bin): %: %.o $(h_obj) $(test_obj) $(engine_libs)
 	$(say)LD $@
 	$(Q)$(CC) $(CFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
+include harness/learn/learn.mk
 harness/tests: $(h_test_bin)
 harness/test: harness/tests
 	@harness/tools/run_tests.sh $(h_test_bin)

@@ -23,9 +23,9 @@ backtrace() { # seconds, program, argument...
 		-ex run -ex 'bt 30' --args "$@" </dev/null 2>/dev/null |
 		awk '
 		/^Program (received|terminated)/ { why = $0 }
-		/^#[0-9]+ / { at_frame = 1 }
+		/malloc_printerr \(str=/ { split($0, part, "\""); why = why " " part[2] }
 		/^#[0-9]+ .* (in )?(run_current|_cmocka_|cm_|main) / { exit_now = 1 }
-		!exit_now && /^#[0-9]+ / && / at / { sub(/0x[0-9a-f]+ in /, ""); frame[++n] = $0 }
+		!exit_now && /^#[0-9]+ / && / at / && !/ at \.\.?\// { sub(/0x[0-9a-f]+ in /, ""); frame[++n] = $0 }
 		END {
 			if (why != "")
 				print why
@@ -45,10 +45,11 @@ learner_lines() {
 }
 
 # One test in one process.
-run_test() { # program, test, points, limit
-	note=$notes/$2
+run_test() { # program, test, points, limit, where to read
+	local note=$notes/$2 code
+	# Of a program that a signal ended the shell would say so on its own.
 	# shellcheck disable=SC2086
-	timeout -k 2 "$4" ${RUNNER:-} "$1" "$2" >"$learn/output" 2>&1
+	{ timeout -k 2 "$4" ${RUNNER:-} "$1" "$2" >"$learn/output" 2>&1; } 2>/dev/null
 	code=$?
 	sed -n 's/^| //p' "$learn/output" >"$note"
 	if [ $code -eq 0 ]; then
@@ -78,6 +79,7 @@ run_test() { # program, test, points, limit
 		[ -s "$note" ] || tail -n 5 "$learn/output" >"$note"
 		result "$2" failed 0 "$3"
 	fi
+	[ $code -eq 0 ] || echo "read:     $5" >>"$note"
 }
 
 # What a checker says, short: the first report and the frames that are not libraries'.
@@ -91,7 +93,7 @@ checker_report() {
 		frames = 0
 		next
 	}
-	/learn\.c:/ { next }
+	/learn\.c:| \.\.\// { next }
 	reports && / at .*\.[ch]:|\(.*\.[ch]:[0-9]+\)|#[0-9]+ .*\.[ch]:[0-9]+/ && frames < 4 {
 		sub(/^=+[0-9]+=+ */, "")
 		sub(/0x[0-9a-f]+ in /, "")
@@ -101,8 +103,9 @@ checker_report() {
 	}' "$1" | as_learner_sees
 }
 
-# The whole program under a checker; points if it has nothing to say.
+# The whole program under a checker, or the test $crashed; points if it has nothing to say.
 run_checker() { # name, points, build, command before the program...
+	local name points b program code
 	name=$1 points=$2 b=$3
 	shift 3
 	program=$learn/obj/$b/$check
@@ -112,7 +115,7 @@ run_checker() { # name, points, build, command before the program...
 		return
 	}
 	# shellcheck disable=SC2086
-	timeout -k 2 $((limit * 20)) "$@" "$program" >"$learn/output" 2>&1
+	timeout -k 2 $((limit * 20)) "$@" "$program" ${crashed:-} >"$learn/output" 2>&1
 	code=$?
 	if [ $code -eq 0 ]; then
 		result "$name" ok "$points" "$points"
@@ -164,7 +167,7 @@ run_speed() { # points, ratio
 # Builds and grades with what lies over the tree. ONLY= names one test or checker, which
 # alone is run. Exit code 3 when it does not compile, and $learn/log says why.
 grade_exercise() { # ID
-	local id=$1 folder check limit all_passed name points
+	local id=$1 folder check limit all_passed name points read crashed
 	folder=$(exercise_folder "$id")
 	check=$folder/check
 	limit=$(grade_key "$id" seconds 10)
@@ -176,9 +179,9 @@ grade_exercise() { # ID
 	asan | tsan) ;;
 	*)
 		tree_build release "$learn/log" "@$check" || return 3
-		while IFS=$'\t' read -r name points; do
+		while IFS=$'\t' read -r name points read; do
 			[ -z "${ONLY:-}" ] || [ "$ONLY" = "$name" ] || continue
-			run_test "$learn/obj/release/$check" "$name" "$points" "$limit"
+			run_test "$learn/obj/release/$check" "$name" "$points" "$limit" "$read"
 		done < <(${RUNNER:-} "$learn/obj/release/$check" --list)
 		;;
 	esac
@@ -188,6 +191,12 @@ grade_exercise() { # ID
 		set -- $(grade_key "$id" $name)
 		[ $# -gt 0 ] || continue
 		[ -z "${ONLY:-}" ] || [ "$ONLY" = $name ] || continue
+		crashed=$(awk -F'\t' '$2 == "crashed" { print $1; exit }' "$results")
+		if [ "$all_passed" = 0 ] && [ $name = asan ] && [ -n "$crashed" ] && [ -z "${RUNNER:-}" ]; then
+			# What is wrong often happened before the crash; the sanitizer sees it happen.
+			run_checker asan "$1" asan env UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+			continue
+		fi
 		if [ "$all_passed" = 0 ]; then
 			echo "comes when the tests pass" >"$notes/$name"
 			result $name skipped 0 "$1"

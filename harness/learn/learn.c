@@ -102,8 +102,7 @@ void learn_bytes(const char *what, const void *came, const void *expected, size_
 
 void learn_pointer(const char *what, const void *came)
 {
-	learn_expect(came != NULL, learn_text("%s is a pointer, not NULL", what),
-		     "NULL");
+	learn_expect(came != NULL, learn_text("%s is a pointer, not NULL", what), "NULL");
 }
 
 /* splitmix64 (Steele, Lea and Flood, 2014). */
@@ -154,9 +153,6 @@ static int run_one(const struct learn_test *t)
 
 	current = t;
 	failed = _cmocka_run_group_tests(t->name, &one, 1, NULL, NULL);
-	if (failed)
-		printf("| read:     %s\n", t->read);
-	fflush(stdout);
 	return failed;
 }
 
@@ -192,7 +188,8 @@ int learn_main(int argc, char **argv, const struct learn_test *tests, size_t n,
 
 	if (argc == 2 && !strcmp(argv[1], "--list")) {
 		for (i = 0; i < n; i++)
-			printf("%s\t%u\n", tests[i].name, tests[i].points);
+			printf("%s\t%u\t%s\n", tests[i].name, tests[i].points,
+			       tests[i].read);
 		return 0;
 	}
 	if (argc == 2 && !strcmp(argv[1], "--speed")) {

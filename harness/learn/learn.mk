@@ -15,6 +15,11 @@ $(eval $(call learn_checks,sprint-2-hash-storage,s2 s1))
 $(eval $(call learn_checks,sprint-3-btree-storage,s3 s2 s1))
 $(eval $(call learn_checks,sprint-4-lsm-simd,s4 s2 s1))
 
+# kvbench with the learner's engine, an object that learn.sh made.
+$(O)/harness/learn/kvbench-mine: $(O)/harness/kvbench.o $(O)/harness/learn/mine.o $(MINE) $(h_obj) $(engine_libs)
+	$(say)LD $@
+	$(Q)$(CC) $(CFLAGS) -Wl,--wrap=engines_get -Wl,--wrap=engines_find -o $@ $^ $(LDLIBS)
+
 start: ## learn: how the course goes, and the first exercise
 	@$(learn_sh) start 1
 start-%: ## learn: make work/sprint-N with the files to fill in
@@ -33,6 +38,8 @@ reset-%: ## learn: the stub of an exercise again; keeps a backup
 	@$(learn_sh) reset $*
 take-%: ## learn: the reference's code for an exercise, without points
 	@$(learn_sh) take $*
+race-%: deps-bench ## learn: your engine against the reference, SQLite and LMDB, with a report
+	@RACE_OPTIONS='$(bench_options)' $(learn_sh) race $*
 progress: ## learn: what is done, with points and time, and what comes next
 	@$(learn_sh) progress
 .PHONY: start check-exercises progress

@@ -107,9 +107,9 @@ overlay_exercise() { # ID
 	done
 	tree_overlay "${pairs[@]}"
 }
-overlay_all() {
+overlay_all() { # N: all of a sprint
 	local pairs=() path file
-	for path in $(for id in $(exercise_ids); do exercise_files "$id"; done | sort -u); do
+	for path in $(for id in $(exercise_ids "$1"); do exercise_files "$id"; done | sort -u); do
 		file=$(work_file "$path")
 		[ -e "$file" ] && pairs+=("$path" "$file")
 	done
@@ -151,7 +151,7 @@ check_one() { # ID; prints, remembers; exit code as the script's
 	else
 		grep -q 'warning:' "$learn/log" && {
 			echo "Warnings of the compiler:"
-			as_learner_sees <"$learn/log" | grep -A 3 'warning:' | head -n 20 | sed 's/^/  /'
+			grep -v '^ [A-Z][A-Z] ' "$learn/log" | as_learner_sees | grep -A 3 'warning:' | head -n 20 | sed 's/^/  /'
 			printf '\n'
 		}
 		show_results "$id"
@@ -347,6 +347,57 @@ cmd_progress() {
 	return 0
 }
 
+# The learner's engine as one object, in which only the table has a name to the outside. The
+# rest of what it calls, of the sprints before too, is in it.
+make_mine() { # N, engine, object
+	local libraries=() n
+	for n in 4 3 2 1; do
+		[ "$n" -le "$1" ] && { [ "$n" -ne 3 ] || [ "$1" -eq 3 ]; } && libraries+=("@libs$n.a")
+	done
+	tree_build release "$learn/log" "${libraries[@]}" || return 1
+	libraries=("${libraries[@]/#@/$learn/obj/release/}")
+	"${CROSS:-}"ld -r -u "$2_engine" -o "$3.all" --start-group "${libraries[@]}" --end-group &&
+		"${CROSS:-}"objcopy --redefine-sym "$2_engine=my_$2_engine" \
+			--keep-global-symbol="my_$2_engine" "$3.all" "$3" && rm -f "$3.all"
+}
+cmd_race() { # N
+	local engine mine program others durability=none
+	need_workspace "$1"
+	case $1 in
+	1) engine=array ;;
+	2) engine=hash ;;
+	3) engine=btree ;;
+	4) engine=lsm ;;
+	*) die 2 "sprint $1 has no engine to race" ;;
+	esac
+	for id in $(exercise_ids "$1"); do
+		is_solved "$id" || echo "learn: exercise $id is not solved; a stub in the engine may lose the race" >&2
+	done
+	tree_make
+	overlay_all "$1"
+	mine=$learn/my-$engine.o
+	make_mine "$1" $engine "$mine" || {
+		as_learner_sees <"$learn/log" >&2
+		die 3 "your engine does not build"
+	}
+	flock -u 9
+	program=$BUILD/release/harness/learn/kvbench-mine
+	make --no-print-directory --silent -j"${JOBS:-2}" BUILD="$BUILD" B=release MINE="$mine" \
+		"$program" >"$learn/log" 2>&1 || {
+		tail -n 20 "$learn/log" >&2
+		die 3 "kvbench does not build with your engine"
+	}
+	others=my-$engine,$engine
+	for peer in sqlite lmdb; do
+		"$program" engines | grep "^$peer " | grep -q 'not built in' || others=$others,$peer
+	done
+	# What the first sprint's engine keeps in memory knows no other durability.
+	[ "$1" = 1 ] || durability=none,sync
+	# shellcheck disable=SC2086
+	exec "$program" bench --engines "$others" --base "$engine" --workloads a,c,e --durability $durability \
+		${RACE_OPTIONS:-}
+}
+
 # make sprint-N: the workspace's form of it. Exit code 5: there is no workspace.
 cmd_sprint() { # N
 	[ -d "$work/sprint-$1" ] || exit 5
@@ -358,7 +409,7 @@ cmd_sprint() { # N
 		sprint=$(sprint_folder "$1")
 		printf '\nAll of sprint %s is solved: the tests and benches of %s with your code:\n' "$1" "$sprint"
 		tree_make
-		overlay_all
+		overlay_all "$1"
 		make -C "$tree" -L --no-print-directory BUILD="$learn/obj" B=release PEERS= \
 			EXTRA_CFLAGS="${EXTRA_CFLAGS:-} $learner_flags" "$sprint/test" "$sprint/bench" || exit 1
 		echo "Now race it: make race-$1"
@@ -398,7 +449,7 @@ command=$1
 shift
 case $command in
 progress) cmd_progress ;;
-start | sprint | teaches | watch)
+start | sprint | teaches | watch | race)
 	case ${1:-} in
 	[0-9]) "cmd_$command" "$1" ;;
 	*) die 2 "$command wants the number of a sprint: make $command-1" ;;
