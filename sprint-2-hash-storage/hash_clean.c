@@ -434,8 +434,7 @@ static int checkpoint_if_due(struct hash_store *s, bool *did)
 	return error;
 }
 
-/* One at a time works; the others wait. Under the lock, both. */
-static void take_work(struct hash_store *s)
+void hash_work_take(struct hash_store *s)
 {
 	s->waiting++;
 	while (s->working)
@@ -444,7 +443,7 @@ static void take_work(struct hash_store *s)
 	s->working = true;
 }
 
-static void give_work(struct hash_store *s, int error)
+void hash_work_give(struct hash_store *s, int error)
 {
 	s->working = false;
 	s->clean_error = error == -EINTR ? 0 : error;
@@ -460,14 +459,14 @@ static void work_in_background(struct hash_store *s)
 	bool did = true;
 	int error = 0;
 
-	take_work(s);
+	hash_work_take(s);
 	while (!error && did && !s->closing && !s->waiting) {
 		error = clean_once(s, &e, &did);
 		if (!error && !did)
 			error = checkpoint_if_due(s, &did);
 	}
 	s->cleaning |= did && !error;
-	give_work(s, error);
+	hash_work_give(s, error);
 }
 
 static void clean_task(void *arg)
@@ -500,7 +499,7 @@ int hash_compact(struct kv *kv)
 	int error = 0;
 
 	port_mutex_lock(&s->lock);
-	take_work(s);
+	hash_work_take(s);
 	for (pass = 0; any && pass < COMPACT_PASSES; pass++) {
 		e.limit = log_end(s->log);
 		any = false;
@@ -512,7 +511,7 @@ int hash_compact(struct kv *kv)
 	}
 	if (!error)
 		error = checkpoint_if_due(s, &did);
-	give_work(s, error);
+	hash_work_give(s, error);
 	port_mutex_unlock(&s->lock);
 	return error;
 }
@@ -560,11 +559,11 @@ int hash_make_space(struct hash_store *s)
 
 	port_mutex_lock(&s->lock);
 	before = s->stat_reclaimed;
-	take_work(s);
+	hash_work_take(s);
 	port_mutex_unlock(&s->lock);
 	error = clean_for_space(s, before);
 	port_mutex_lock(&s->lock);
-	give_work(s, error);
+	hash_work_give(s, error);
 	error = s->stat_reclaimed == before ? -ENOSPC : 0;
 	port_mutex_unlock(&s->lock);
 	return error;

@@ -120,6 +120,7 @@ static void store_free(struct hash_store *s)
 		s->base.env->ops->unlock(s->base.env, s->owner);
 	port_mutex_destroy(&s->lock);
 	port_mutex_destroy(&s->batch_lock);
+	port_mutex_destroy(&s->evict_lock);
 	port_free_aligned(s);
 }
 
@@ -136,6 +137,7 @@ static struct hash_store *store_new(struct env *env, const char *dir, const uint
 	s->batch_floor = UINT64_MAX;
 	port_mutex_init(&s->lock);
 	port_mutex_init(&s->batch_lock);
+	port_mutex_init(&s->evict_lock);
 	return s;
 }
 
@@ -237,6 +239,7 @@ static void hash_stats(struct kv *kv, kv_stat_fn *emit, void *arg)
 	emit(arg, "write_stall_ns", s->stat_stall_ns);
 	emit(arg, "deletes_dropped", s->stat_tombstones_dropped);
 	emit(arg, "checkpoints", s->stat_checkpoints);
+	emit(arg, "pairs_evicted", s->stat_evicted);
 	port_mutex_unlock(&s->lock);
 	log_stats(s->log, emit, arg);
 	env_stats(s->base.env, emit, arg);
@@ -279,6 +282,10 @@ static const struct kv_opt hash_opts[] = {
 	[HASH_CHECKPOINT_BYTES] = { "checkpoint_bytes",
 				    "write the index out after this much log; 0: at close",
 				    NULL, 1 << 30, 0, UINT64_MAX },
+	[HASH_EVICT] = { "evict",
+			 "a cache: when there is no room, the pairs that were written longest "
+			 "ago go, instead of an error",
+			 "off|on", 0, 0, 1 },
 	[HASH_OPTIONS] = { 0 },
 };
 

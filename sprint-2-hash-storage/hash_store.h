@@ -10,6 +10,7 @@
  *   hash_checkpoint.c  the index as a file, so that opening need not read the log
  *   hash_recover.c     opening: the checkpoint, then the rest of the log
  *   hash_backup.c      backup and verify
+ *   hash_evict.c       pairs are dropped, where a store is a cache
  *
  * A record in the log (log_format.h) is a put or a delete of one key; its payload:
  *
@@ -22,7 +23,7 @@
  * first written, / 8; cleaning moves a record and keeps its sequence. So "before" means a
  * lower sequence.
  *
- * Order of locks: batch_lock, shards ascending, lock, and the log's own below them all.
+ * Order of locks: evict_lock, batch_lock, shards ascending, lock, and the log's own below them all.
  */
 #ifndef HASH_STORE_H
 #define HASH_STORE_H
@@ -74,6 +75,7 @@ enum hash_option {
 	HASH_CLEAN_PERCENT,
 	HASH_CLEAN_RATE,
 	HASH_CHECKPOINT_BYTES,
+	HASH_EVICT,
 	HASH_OPTIONS,
 };
 
@@ -119,7 +121,10 @@ struct hash_store {
 	uint64_t sealed_seen; /* segment number that the cleaner was last told of */
 	bool pace_due;        /* since then no writer has looked at the space in use */
 
+	uint64_t evictions; /* that made room for a writer */
+
 	struct port_mutex batch_lock; /* one batch at a time is applied */
+	struct port_mutex evict_lock; /* one at a time evicts */
 
 	struct port_mutex lock;
 	/* protected by lock */
@@ -137,7 +142,8 @@ struct hash_store {
 	struct hash_retired *retired;
 	uint64_t checkpoint_position; /* of the last checkpoint on disk */
 	uint64_t stat_cleaned, stat_moved_bytes, stat_checkpoints,
-		stat_tombstones_dropped, stat_reclaimed, stat_stalls, stat_stall_ns;
+		stat_tombstones_dropped, stat_reclaimed, stat_stalls, stat_stall_ns,
+		stat_evicted;
 };
 
 static inline struct hash_store *hash_store(struct kv *kv)
@@ -250,6 +256,17 @@ int hash_compact(struct kv *kv);
 int hash_make_space(struct hash_store *s);
 /* Waits, for a bounded time, while more is dead than hash_engine.h promises. */
 void hash_pace_writer(struct hash_store *s);
+
+/* One at a time cleans, and no segment goes meanwhile but by who does. Under the lock, both;
+ * an error is why what was begun has not ended. */
+void hash_work_take(struct hash_store *s);
+void hash_work_give(struct hash_store *s, int error);
+
+/* ---- hash_evict.c ---- */
+
+/* Deletes the pairs of the oldest segment that has any. -ENOSPC when none has, -ENOMEM, or
+ * what the deletes gave. The caller holds no lock. */
+int hash_evict_segment(struct hash_store *s);
 
 /* ---- hash_checkpoint.c ---- */
 

@@ -186,7 +186,11 @@ static int make_room(struct hash_store *s, int error, uint64_t bytes, unsigned i
 {
 	if (error == -EAGAIN)
 		error = log_wait_room(s->log, bytes, flags);
-	return error == -ENOSPC ? hash_make_space(s) : error;
+	if (error == -ENOSPC)
+		error = hash_make_space(s);
+	if (error == -ENOSPC && s->option[HASH_EVICT] && !(flags & LOG_URGENT))
+		error = hash_evict_segment(s);
+	return error;
 }
 
 /* One attempt under the shard's lock. -EAGAIN: the log needs a new segment first. */

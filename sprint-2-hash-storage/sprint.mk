@@ -3,7 +3,7 @@ s2_src   := env.c env_posix.c env_uring.c env_memory.c env_memory_file.c epoch.c
 	    hash_function.c neon_hash.c hash_table.c hash_table_chaining.c hash_table_linear.c \
 	    hash_table_robin_hood.c hash_table_cuckoo.c hash_table_swiss.c hash_index.c hash_pool.c \
 	    hash_engine.c hash_read.c hash_write.c hash_snapshot.c hash_clean.c \
-	    hash_checkpoint.c hash_recover.c hash_backup.c hash_format.c \
+	    hash_checkpoint.c hash_recover.c hash_backup.c hash_evict.c hash_format.c \
 	    hash_files.c hash_survey.c hash_check.c hash_dump.c hash_salvage.c
 s2_bench := hash_table_bench hash_function_bench hash_bench env_bench
 s2_dir   := $(O)/sprint-2-hash-storage/tests
@@ -11,7 +11,7 @@ s2_dir   := $(O)/sprint-2-hash-storage/tests
 # Tests without a disk, or with the machine's own.
 s2_tests := epoch_tests hash_table_tests hash_table_thread_tests hash_function_tests hash_quality_tests \
 	    hash_index_tests hash_pool_tests hash_tests hash_options_tests hash_memory_tests \
-	    hash_live_tests hash_race_tests env_uring_tests env_memory_tests
+	    hash_live_tests hash_race_tests env_uring_tests env_memory_tests hash_evict_tests
 # Tests on the simulated disk and scheduler.
 s2_sim_tests := env_home_tests env_home_world_tests \
 	    env_sim_tests env_sim_fault_tests env_sim_task_tests env_sim_toy_tests \
