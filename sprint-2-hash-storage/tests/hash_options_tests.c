@@ -19,7 +19,7 @@
 		{ "clean_percent", "5|20|50|90|100", false },                            \
 		{ "clean_rate", "0|1m|128m", false },                                    \
 		{ "checkpoint_bytes", "0|64k|300k|4m", false },                          \
-		{ "group_ms", "1|20|1000", false },                                      \
+		{ "evict", "off|on", false }, { "group_ms", "1|20|1000", false },        \
 		{ "memory_bytes", "0|1m|256m", false },
 #include "kv_options.h"
 
