@@ -223,10 +223,12 @@ static int flush_oldest(struct lsm_store *s, bool *did, struct kv_msg *why)
 	if (port_load_relaxed(&s->stopped)) /* it could not be committed */
 		return -EROFS;
 	end = m->end;
-	/* All of it visible, so that a snapshot taken later needs no older version; and the log
-	 * durable up to where it will be read from. */
+	/* All of it visible, so that a snapshot taken later needs no older version; and the log's
+	 * segment durable in which replay is to begin. Those before it nobody needs once the table
+	 * counts: at level `none` most of the log is given up before the system has written it to
+	 * the device. Until then, who asks for a sync gets all of it. */
 	lsm_write_wait(s, m->tickets);
-	error = log_sync(s->log, end);
+	error = log_sync_from(s->log, end);
 	if (error)
 		lsm_store_stop(s, error, "syncing the log");
 	else
@@ -235,6 +237,7 @@ static int flush_oldest(struct lsm_store *s, bool *did, struct kv_msg *why)
 		error = flush(s, m, why);
 	if (error)
 		return error;
+	log_supersede(s->log, end);
 	lsm_view_flushed(s, m);
 	/* What fails costs space, until the next flush. */
 	port_mutex_lock(&s->log_lock);

@@ -227,7 +227,10 @@ int lsm_recover(struct lsm_store *s, struct kv_msg *why)
 			       (unsigned long long)s->memtable_bytes);
 	lsm_reserve_find(s);
 	error = open_log(s, position, why);
-	if (!error)
-		lsm_reserve_tend(s, true);
+	if (error)
+		return error;
+	/* What a crash has left before the position need not be whole. Failing costs space. */
+	(void)log_give_up_before(s->log, position);
+	lsm_reserve_tend(s, true);
 	return error;
 }

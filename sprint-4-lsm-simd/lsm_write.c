@@ -487,6 +487,16 @@ static void take_turn(struct lsm_store *s, const struct write *w)
 	port_store_release(&t->ticket, w->ticket + 1);
 }
 
+/* Its writer knows that the record is durable, or must behave as if it did. What is durable may
+ * have been shown already, and another write have its turn. */
+static void release_turn(struct lsm_store *s, const struct write *w)
+{
+	struct lsm_turn *t = &s->turn[w->ticket % LSM_TURNS];
+	uint64_t synced = w->item.position + 1;
+
+	(void)port_cas(&t->synced, &synced, (uint64_t)0);
+}
+
 /* Its record is not durable, nor will be. */
 static void fail_turn(struct lsm_store *s, const struct write *w)
 {
@@ -508,9 +518,10 @@ static int finish(struct lsm_store *s, struct write *w)
 		error = log_sync(s->log, w->item.position + 1);
 	if (error)
 		lsm_store_stop(s, error, "syncing the log");
-	/* What is durable may have been shown already, and another write have its turn. */
 	if (error && log_synced(s->log) <= w->item.position)
 		fail_turn(s, w);
+	else if (w->how == KV_SYNC)
+		release_turn(s, w);
 	give_turns(s);
 	lsm_write_wait(s, w->ticket + 1);
 	/* Another's failure may have come before it. */

@@ -30,7 +30,7 @@ $(s4_dir)/lsm_background_tests: private EXTRA_LDFLAGS += -Wl,--wrap=lsm_versions
 
 # The crash test, and the tests of that test: planted mistakes.
 s4_crash_tests := lsm_crash_tests lsm_moment_tests lsm_mutant_tests
-s4_wrapped := log_record_crc log_id log_append log_sync log_sync_later log_segment_end log_segment_discard \
+s4_wrapped := log_record_crc log_id log_append log_sync log_sync_from log_sync_later log_segment_end log_segment_discard \
 	    log_open log_close lsm_write lsm_memtable_insert lsm_view_make_ahead lsm_flush lsm_compact lsm_output \
 	    lsm_keep_tombstone lsm_snapshot_list lsm_blob_builder_add lsm_versions_commit \
 	    lsm_versions_create lsm_versions_write_whole
