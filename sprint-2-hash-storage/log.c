@@ -308,9 +308,13 @@ static void free_published(struct log *log, struct log_segment_file *s)
 static void log_free(struct log *log)
 {
 	struct env *env = log->config.env;
+	struct log_segment_file *next;
 	size_t i, j;
 
-	log_segment_close(log->ready);
+	for (; log->ready; log->ready = next) {
+		next = log->ready->next_ready;
+		log_segment_close(log->ready);
+	}
 	for (i = 0; i < LOG_ROOT; i++) {
 		for (j = 0; log->root[i] && j < LOG_LEAF; j++)
 			free_published(log, log->root[i]->segment[j]);
@@ -357,6 +361,7 @@ static struct log *log_new(const struct log_config *c, int *error, struct kv_msg
 	log->shift = (unsigned int)__builtin_ctzll(c->segment_bytes);
 	log->kept = UINT64_MAX;
 	log->spares_kept = c->spares;
+	log->ahead = 1;
 	if (!c->position_max || c->position_max > LOG_POSITION_MAX)
 		log->config.position_max = LOG_POSITION_MAX;
 	port_mutex_init(&log->lock);
@@ -440,13 +445,7 @@ static void give_back(struct log *log, struct log_segment_file *last)
 	if (log->spares > log->config.spares)
 		(void)log_drop_spares(log, log->config.spares);
 	port_mutex_unlock(&log->lock);
-	if (log->ready) {
-		uint64_t number = log->ready->number;
-
-		log_segment_close(log->ready);
-		log->ready = NULL;
-		(void)log_segment_discard(log, number, false);
-	}
+	(void)log_discard_ready(log);
 	if (!last || last->units != 1)
 		return;
 	bytes = last->end + LOG_HEADER_BYTES;

@@ -32,6 +32,7 @@ struct log_segment_file {
 	/* protected by log->lock */
 	uint64_t
 		end; /* offset behind the last record; the file's size where nobody looked */
+	struct log_segment_file *next_ready;
 	bool sealed, retired;
 	bool synced; /* at least once, whatever came later; the leader's while it syncs */
 	bool unread; /* opened and not replayed: the end mark is yet to be met */
@@ -65,7 +66,10 @@ struct log {
 	struct port_mutex lock;
 	/* protected by lock */
 	struct log_segment_file *current; /* appended to; NULL before the first append */
-	struct log_segment_file *ready;   /* made ahead by the background task */
+	/* Made ahead by the background task, the lowest number first; how many there are, and how
+	 * many there should be: one, and more where appends have outrun the device. */
+	struct log_segment_file *ready;
+	unsigned int readies, ahead;
 	struct env_task *task;
 	bool closing;
 	uint64_t group_position; /* the task syncs up to here ... */
@@ -180,6 +184,9 @@ int log_make_room(struct log *log, uint64_t need, unsigned int flags);
 /* Removes spare files until there are no more than that; returns how many. Gives the lock up
  * meanwhile. */
 unsigned int log_drop_spares(struct log *log, unsigned int most);
+
+/* Makes away with the segments made ahead; nothing was ever written to them. */
+int log_discard_ready(struct log *log);
 
 /* Ends the segment that is appended to; what is written of it stays to be synced. */
 int log_seal_current(struct log *log);

@@ -9,7 +9,10 @@
  */
 #include "log_internal.h"
 
-enum { TOUCH_BYTES = 4096 }; /* the smallest page that there is */
+enum {
+	TOUCH_BYTES = 4096, /* the smallest page that there is */
+	AHEAD_MAX = 4,      /* segments that are made ahead */
+};
 
 /* ---- making room ---- */
 
@@ -66,6 +69,24 @@ static int check_numbers(struct log *log, uint64_t number, uint64_t units)
 	return -EFBIG;
 }
 
+/* The last one first: should one stay, its number is the next, and it is written over. */
+int log_discard_ready(struct log *log)
+{
+	struct log_segment_file **last;
+	int error = 0;
+
+	while (!error && log->ready) {
+		for (last = &log->ready; (*last)->next_ready;)
+			last = &(*last)->next_ready;
+		log->next = (*last)->number;
+		log_segment_close(*last);
+		*last = NULL;
+		log->readies--;
+		error = log_segment_discard(log, log->next, false);
+	}
+	return error;
+}
+
 /* A record too large for an ordinary segment gets one of its own, without room for another:
  * positions behind its first unit would not lead to it. Under lock, and also for those who
  * would not wait: room made beforehand would go to others. It is rare, and copying a
@@ -79,16 +100,10 @@ static int make_huge(struct log *log, uint64_t need)
 	while (log->preparing || log->spares_busy)
 		log->config.env->ops->cond_wait(log->config.env, log->wake, &log->lock,
 						0);
-	/* The one made ahead has the number that comes next: it makes way. Nothing was ever
-	 * written under it. */
-	if (log->ready) {
-		log->next = log->ready->number;
-		log_segment_close(log->ready);
-		log->ready = NULL;
-		error = log_segment_discard(log, log->next, false);
-		if (error)
-			return error;
-	}
+	/* Those made ahead have the numbers that come next: they make way. */
+	error = log_discard_ready(log);
+	if (error)
+		return error;
 	error = check_numbers(log, log->next, ((bytes - 1) >> log->shift) + 1);
 	if (!error)
 		error = log_segment_create(log, log->next, bytes, false, &s);
@@ -143,8 +158,10 @@ int log_make_room(struct log *log, uint64_t need, unsigned int flags)
 		}
 		if (log->ready) {
 			error = adopt(log, log->ready);
-			if (!error)
-				log->ready = NULL;
+			if (!error) {
+				log->ready = log->ready->next_ready;
+				log->readies--;
+			}
 			env->ops->cond_signal(env, log->wake);
 			continue;
 		}
@@ -154,6 +171,7 @@ int log_make_room(struct log *log, uint64_t need, unsigned int flags)
 		 * come back is found without reopening. */
 		log->prepare_error = 0;
 		log->stat_waits++;
+		log->ahead += log->current && log->ahead < AHEAD_MAX;
 		log->preparing = true;
 		log->urgency |= urgency(flags);
 		env->ops->cond_signal(env, log->wake);
@@ -242,7 +260,7 @@ static bool out_of_space(int error)
 
 static void prepare(struct log *log)
 {
-	struct log_segment_file *s = NULL;
+	struct log_segment_file *s = NULL, **end = &log->ready;
 	uint64_t number = log->next;
 	bool spare = log->spares > log->config.reserve,
 	     quiet = log->stat_syncs == log->syncs_seen;
@@ -271,7 +289,10 @@ static void prepare(struct log *log)
 	log->prepare_error = error;
 	log->prepare_urgency = asked;
 	if (!error) {
-		log->ready = s;
+		while (*end)
+			end = &(*end)->next_ready;
+		*end = s;
+		log->readies++;
 		log->next = number + 1;
 		log->stat_segments_new += !spare;
 		log->stat_segments_recycled += spare;
@@ -310,7 +331,8 @@ static void fill_reserve(struct log *log)
 
 static bool wants_segment(const struct log *log)
 {
-	return log->preparing || (!log->ready && !log->prepare_error && log->current);
+	return log->preparing ||
+	       (log->readies < log->ahead && !log->prepare_error && log->current);
 }
 
 void log_task(void *arg)
