@@ -52,7 +52,7 @@ struct log_config {
 		segment_bytes; /* power of two, 64 KiB .. 4 GiB; fixed for the log's life */
 	unsigned int
 		spares; /* how many retired files are kept for recycling, also when it
-				* is closed */
+			 * is closed; of those that were never synced none */
 	unsigned int reserve; /* of them, held back for LOG_URGENT; made ahead */
 	unsigned int last;    /* of the reserve, held back for LOG_LAST */
 	bool map;             /* append through a map where the home can */
@@ -210,9 +210,9 @@ int log_copy(struct log *log, const struct log_segment *s, const char *dir);
 int log_retire(struct log *log, uint64_t number);
 int log_reclaim(struct log *log, uint64_t number);
 
-/* From now on, until it is closed, so many retired files are kept, and no fewer than the
- * reserve: an owner who gives up many segments at once needs as many again. What is more
- * than that goes. Returns how many files went: there is space for others now. */
+/* From now on, until it is closed, so many retired files are kept that were synced, and no
+ * fewer than the reserve: an owner who gives up many segments at once needs as many again.
+ * What is more than that goes. Returns how many files went: there is space for others now. */
 unsigned int log_keep_spares(struct log *log, unsigned int spares);
 
 /* For who writes ahead to a log, and reads its records only when it is opened (log_owner.c).

@@ -180,6 +180,12 @@ static void test_segment_in_the_middle_may_go_first(void **state)
 	end(&f);
 }
 
+/* Files that nobody synced are not kept. */
+static void sync_all(struct fixture *f)
+{
+	assert_int_equal(log_sync(f->log, log_end(f->log) - 1), 0);
+}
+
 static void test_files_are_recycled_and_stay_few(void **state)
 {
 	struct fixture f;
@@ -190,6 +196,7 @@ static void test_files_are_recycled_and_stay_few(void **state)
 	for (n = 0, i = 0; i < 40 * FIT; i++) {
 		(void)append(&f, i, LEN);
 		while (log_end(f.log) / SEGMENT > n + 2) {
+			sync_all(&f);
 			assert_int_equal(log_retire(f.log, n), 0);
 			assert_int_equal(log_reclaim(f.log, n), 0);
 			n++;
@@ -222,16 +229,19 @@ static void test_as_many_spares_as_the_owner_says(void **state)
 	begin_log(&f, NULL);
 	assert_int_equal(log_keep_spares(f.log, MANY), 0);
 	(void)fill_segments(&f, MANY);
+	sync_all(&f);
 	give_up_all_but_last(&f);
 	assert_true(count_files(&f, ".spare") >= MANY / 2);
 	created = stat_of(f.log, "log_segments_created");
 	(void)fill_segments(&f, MANY / 2);
 	assert_int_equal(stat_of(f.log, "log_segments_created"), created);
+	sync_all(&f);
 	give_up_all_but_last(&f);
 	/* Fewer: what is more than that goes, at once and when segments are given up. */
 	assert_true(log_keep_spares(f.log, 5) > 0);
 	assert_true(count_files(&f, ".spare") <= 5);
 	(void)fill_segments(&f, MANY);
+	sync_all(&f);
 	give_up_all_but_last(&f);
 	assert_true(count_files(&f, ".spare") <= 5);
 	(void)log_keep_spares(f.log, 0);
@@ -239,10 +249,42 @@ static void test_as_many_spares_as_the_owner_says(void **state)
 	/* And a closed log has no more than it was opened with. */
 	(void)log_keep_spares(f.log, MANY);
 	(void)fill_segments(&f, MANY);
+	sync_all(&f);
 	give_up_all_but_last(&f);
 	assert_true(count_files(&f, ".spare") > f.config.spares);
 	reopen_log(&f, 0);
 	assert_true(count_files(&f, ".spare") <= f.config.spares);
+	end(&f);
+}
+
+/* What the owner has otherwise need not reach the device, nor is its file kept. */
+static void test_what_is_superseded_is_not_synced(void **state)
+{
+	struct fixture f;
+	uint64_t before, position;
+
+	(void)state;
+	begin_log(&f, NULL);
+	(void)log_keep_spares(f.log, 20);
+	(void)fill_segments(&f, 6);
+	before = log_synced(f.log);
+	position = log_end(f.log);
+	assert_int_equal(log_sync_from(f.log, position), 0);
+	/* Not of those before: nothing is promised. */
+	assert_int_equal(log_synced(f.log), before);
+	assert_int_equal(stat_of(f.log, "log_syncs_done"), 1);
+	log_supersede(f.log, position);
+	assert_int_equal(log_synced(f.log), position);
+	log_supersede(f.log, position - 8);
+	assert_int_equal(log_synced(f.log), position);
+	assert_int_equal(log_sync_from(f.log, position), 0);
+	assert_int_equal(stat_of(f.log, "log_syncs_done"), 1);
+	give_up_all_but_last(&f);
+	assert_int_equal(count_files(&f, ".spare"), f.config.reserve);
+	(void)append(&f, 0, LEN);
+	sync_all(&f);
+	reopen_log(&f, position);
+	assert_int_equal(f.found.records, 1);
 	end(&f);
 }
 
@@ -256,6 +298,7 @@ static void test_recycled_bytes_are_not_read_again(void **state)
 	(void)state;
 	begin_log(&f, NULL);
 	(void)fill_segments(&f, 2);
+	sync_all(&f);
 	assert_int_equal(log_retire(f.log, 0), 0);
 	assert_int_equal(log_reclaim(f.log, 0), 0);
 	for (n = 0; stat_of(f.log, "log_segments_recycled") < 1; n++)
@@ -286,6 +329,7 @@ static void test_segment_that_cannot_be_given_up_is_not_passed(void **state)
 		begin_log(&f, NULL);
 		n = fill_segments(&f, 4);
 		f.env->ops->sleep_ns(f.env, 1000000); /* the one ahead is made */
+		sync_all(&f);
 		assert_int_equal(log_retire(f.log, 0), 0);
 		fault.calls = calls[i];
 		env_sim_fault(f.sim, &fault);
@@ -627,6 +671,7 @@ int main(void)
 		TEST(test_segment_in_the_middle_may_go_first),
 		TEST(test_files_are_recycled_and_stay_few),
 		TEST(test_as_many_spares_as_the_owner_says),
+		TEST(test_what_is_superseded_is_not_synced),
 		TEST(test_recycled_bytes_are_not_read_again),
 		TEST(test_segment_that_cannot_be_given_up_is_not_passed),
 		TEST(test_copy_is_a_log_of_its_own),
