@@ -42,6 +42,33 @@ static int append_until_error(struct fixture *f, uint64_t *i, unsigned int flags
 	return error;
 }
 
+/* Who waits for segments gets more of them ahead; a crash leaves them empty, and a record that
+ * needs several numbers takes theirs. */
+static void test_more_segments_are_made_ahead_of_who_waits_for_them(void **state)
+{
+	enum { AHEAD = 4, WAITS = 6 };
+	struct fixture f, after;
+	uint64_t n = 0, huge;
+
+	(void)state;
+	begin_log(&f, &(struct env_sim_config){ .seed = 4 });
+	while (stat_of(f.log, "log_waits_for_segment") < WAITS)
+		(void)append(&f, n++, 8000);
+	f.env->ops->sleep_ns(f.env, 1000000);
+	assert_int_equal(count_files(&f, ".log"), log_end(f.log) / SEGMENT + 1 + AHEAD);
+	kill_process(&f, &after);
+	open_log(&after, 0);
+	assert_int_equal(after.list.n, n);
+	end(&after);
+	huge = append(&f, n, 3 * SEGMENT);
+	assert_int_equal(huge % SEGMENT, LOG_SEGMENT_HEADER_BYTES);
+	(void)append(&f, n + 1, 100);
+	assert_int_equal(log_end(f.log) / SEGMENT, huge / SEGMENT + 4);
+	reopen_log(&f, 0);
+	assert_int_equal(f.list.n, n + 2);
+	end(&f);
+}
+
 static void test_full_disk_refuses_and_goes_on_when_there_is_room(void **state)
 {
 	struct fixture f;
@@ -347,6 +374,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_nowait_says_again_and_changes_nothing),
+		TEST(test_more_segments_are_made_ahead_of_who_waits_for_them),
 		TEST(test_full_disk_refuses_and_goes_on_when_there_is_room),
 		TEST(test_urgent_appends_have_the_reserve_of_a_full_disk),
 		TEST(test_urgent_append_is_not_refused_for_anothers_sake),
