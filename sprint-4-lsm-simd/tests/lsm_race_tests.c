@@ -299,9 +299,71 @@ static void test_back_from_the_end_beside_writes_at_the_front(void **state)
 	go_back_from_the_end(true);
 }
 
+/* ---- more writers at once than there are turns to become visible in ---- */
+
+enum { CROWD = 350, CROWD_WRITES = 3 };
+
+struct crowded {
+	struct kv *kv;
+	uint32_t failed; /* atomic */
+};
+
+struct one_of_many {
+	struct crowded *all;
+	unsigned int i;
+	pthread_t thread;
+};
+
+/* Every third one asks for no durability, and waits for the others' nevertheless. Each sees what
+ * it wrote. */
+static void *write_and_look(void *arg)
+{
+	const struct one_of_many *w = arg;
+	struct kv_buf value = { 0 };
+	char key[LIVE_KEY_MAX];
+	struct kv_op op;
+	unsigned int n;
+
+	for (n = 0; n < CROWD_WRITES; n++) {
+		(void)snprintf(key, sizeof(key), "writer%03u", w->i);
+		op = (struct kv_op){ KV_PUT, kv_str(key), kv_slice(&n, sizeof(n)) };
+		if (kv_write(w->all->kv, &op, 1, w->i % 3 ? KV_SYNC : KV_NONE) ||
+		    kv_get(w->all->kv, kv_str(key), &value) || value.len != sizeof(n) ||
+		    memcmp(value.data, &n, sizeof(n)))
+			(void)port_fetch_add(&w->all->failed, 1u);
+	}
+	kv_buf_free(&value);
+	return NULL;
+}
+
+static void test_more_writers_than_turns(void **state)
+{
+	static struct one_of_many one[CROWD];
+	struct crowded all = { 0 };
+	struct kv_msg why = { "" };
+	char dir[SCRATCH_PATH];
+	unsigned int i;
+
+	(void)state;
+	(void)live_dir("crowd", dir);
+	assert_int_equal(kv_open(&lsm_engine, env_posix(), dir, SMALL, &all.kv, &why), 0);
+	for (i = 0; i < CROWD; i++) {
+		one[i].all = &all;
+		one[i].i = i;
+		assert_int_equal(
+			pthread_create(&one[i].thread, NULL, write_and_look, &one[i]), 0);
+	}
+	for (i = 0; i < CROWD; i++)
+		assert_int_equal(pthread_join(one[i].thread, NULL), 0);
+	assert_int_equal(all.failed, 0);
+	assert_int_equal(kv_close(all.kv), 0);
+	scratch_remove(dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_more_writers_than_turns),
 		cmocka_unit_test(test_back_from_the_end_beside_writes_at_the_front),
 		cmocka_unit_test(test_ranges_are_deleted_and_written_as_one),
 		cmocka_unit_test(test_ranges_are_deleted_and_written_as_one_in_tiers),
