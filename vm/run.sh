@@ -15,6 +15,7 @@
 #   --append WORDS           more for the kernel's command line
 #   --memory MIB, --cpus N   default: 512, or 1024 for the lab kernel; 2
 #   --limit SECONDS          for all of it; default 600
+#   --cut SECONDS            cuts the machine's power so long after COMMAND began; then ends with 0
 #   --gdb PORT               waits for a debugger at that port before the first instruction
 #   --gdb-attach PORT        lets a debugger come at that port, and does not wait for it
 #   --log FILE               where the console's text goes; default below $BUILD/vm
@@ -26,7 +27,7 @@
 set -eu
 . "$(dirname "$0")/lib.sh"
 arch=$(host_arch) machine="" kernel=stock modules="" pack="" disk="" share="" append=""
-memory="" cpus=2 limit=600 gdb="" log="" verbose="" shell=""
+memory="" cpus=2 limit=600 cut="" gdb="" log="" verbose="" shell=""
 while [ $# -gt 0 ]; do
 	case "$1" in
 	--arch) arch=$2 ;;
@@ -40,6 +41,7 @@ while [ $# -gt 0 ]; do
 	--memory) memory=$2 ;;
 	--cpus) cpus=$2 ;;
 	--limit) limit=$2 ;;
+	--cut) cut=$2 ;;
 	--gdb) gdb="-S $2" ;;
 	--gdb-attach) gdb=$2 ;;
 	--log) log=$2 ;;
@@ -139,6 +141,6 @@ if [ -n "$shell" ]; then
 else
 	[ -z "$gdb" ] || silence=$limit
 	# shellcheck disable=SC2086
-	"$vmwatch" -n "$nonce" -l "$log" -s "${silence:-120}" -t "$limit" $verbose -- "$qemu" "$@" || code=$?
+	"$vmwatch" -n "$nonce" -l "$log" -s "${silence:-120}" -t "$limit" ${cut:+-c "$cut"} $verbose -- "$qemu" "$@" || code=$?
 fi
 exit "$code"

@@ -8,17 +8,19 @@ $(O)/vm/tests/%: $(O)/vm/tests/%.o
 	$(say)LD $@
 	$(Q)$(CC) $(CFLAGS) -static -o $@ $^
 
-vm-build: deps-vm ## fetch or build a kernel and build the modules for it: ARCH= KERNEL=stock|lab
+vm-build: deps-vm ## fetch or build a kernel and build the modules for it: ARCH= KERNEL=stock or lab
 	@BUILD=$(BUILD) vm/build_modules.sh --arch $(ARCH) --kernel $(KERNEL)
 vm-test: deps-vm ## load the modules in a QEMU machine and run vm/tests in it
 	@$(call vm_run,test) $(TESTS)
 vm-shell: deps-vm ## a shell in a machine; SHARE=folder DISK=file
 	@$(call vm_run,shell) $(if $(SHARE),--share $(SHARE)) $(if $(DISK),--disk $(DISK))
+vm-bench: deps-vm ## measure the modules beside the engines in userspace, in one machine; OUT=folder
+	@$(call vm_run,bench) $(if $(OUT),--out $(OUT)) $(foreach v,engines workloads records threads profile,$(if $($(call upper,$v)),--$v $($(call upper,$v))))
 vm-gdb: deps-vm ## gdb on a machine's kernel with the modules' symbols; DO="command in the machine"
 	@$(call vm_run,gdb) $(if $(DO),--do "$(DO)") $(if $(EARLY),--early)
-vm-crash: deps-vm ## crash a machine's kernel and read the oops: HOW=null|bug|panic
+vm-crash: deps-vm ## crash a machine's kernel and read the oops: HOW=null, bug or panic
 	@$(call vm_run,crash) $(HOW)
 lab-%: deps-vm ## plant the bug of a kernel lab in a copy, and see the lab kernel catch it: make lab-1
 	@$(call vm_run,lab) $*
 
-.PHONY: vm-build vm-test vm-shell vm-gdb vm-crash
+.PHONY: vm-build vm-test vm-bench vm-shell vm-gdb vm-crash

@@ -3,7 +3,7 @@
  * vmwatch.c - runs QEMU, shows what the machine's command prints, and ends with its exit
  * code.
  *
- *   vmwatch -n NONCE -l LOG [-s SECONDS] [-t SECONDS] [-v] -- qemu-system-... ARGUMENTS
+ *   vmwatch -n NONCE -l LOG [-s SECONDS] [-t SECONDS] [-c SECONDS] [-v] -- qemu-system-... ARGUMENTS
  *
  * The machine's serial console is QEMU's standard output. All of it goes to LOG. Between two
  * marks that the machine's init prints, it also goes to standard output; -v shows all.
@@ -15,6 +15,9 @@
  * ports. The number drawn for each boot keeps a program from ending the machine by chance,
  * and init kills all others and silences the kernel before it prints the last mark, so that
  * nothing is written into the middle of it.
+ *
+ * -c cuts the power: QEMU is killed so long after the command began, which is what was wanted
+ * and ends with 0.
  *
  * Ends with CODE; 124 when a limit of time was over, 125 when the machine ended without a
  * code, 126 when QEMU could not be started.
@@ -43,6 +46,7 @@ struct watch {
 	char exit_mark[80];
 	long silence_ms; /* while the command has not begun: longest wait for a byte */
 	long total_ms;
+	long cut_ms; /* from the command's begin to the power cut; 0: none */
 	bool verbose;
 	pid_t qemu;
 	int from_qemu;
@@ -50,6 +54,7 @@ struct watch {
 
 	/* what was seen */
 	bool begun;
+	long begun_ms;
 	bool ended;
 	int code;
 	char line[LINE_MAX_BYTES];
@@ -116,6 +121,8 @@ static void take_line(struct watch *w)
 	}
 	w->line_bytes = (size_t)(mark - w->line);
 	show(w);
+	if (!w->begun)
+		w->begun_ms = now_ms();
 	w->begun = true;
 }
 
@@ -146,6 +153,14 @@ static int watch_run(struct watch *w)
 
 		if (interrupted)
 			return 128 + interrupted;
+		if (w->cut_ms && w->begun) {
+			long until_cut = w->begun_ms + w->cut_ms - now;
+
+			if (until_cut <= 0)
+				return 0;
+			if (until_cut < left)
+				left = until_cut;
+		}
 		if (left <= 0) {
 			fprintf(stderr, "vmwatch: the machine was not done after %ld s\n",
 				w->total_ms / 1000);
@@ -219,7 +234,7 @@ static int qemu_stop(struct watch *w, int code)
 static int usage(void)
 {
 	fprintf(stderr, "usage: vmwatch -n NONCE -l LOG [-s SILENT_SECONDS] "
-			"[-t SECONDS] [-v] -- qemu ARGUMENTS\n");
+			"[-t SECONDS] [-c SECONDS] [-v] -- qemu ARGUMENTS\n");
 	return 2;
 }
 
@@ -230,7 +245,7 @@ int main(int argc, char **argv)
 	const char *nonce = NULL, *log_path = NULL;
 	int option, code;
 
-	while ((option = getopt(argc, argv, "+n:l:s:t:v")) != -1) {
+	while ((option = getopt(argc, argv, "+n:l:s:t:c:v")) != -1) {
 		if (option == 'n')
 			nonce = optarg;
 		else if (option == 'l')
@@ -239,6 +254,8 @@ int main(int argc, char **argv)
 			w.silence_ms = atol(optarg) * 1000;
 		else if (option == 't')
 			w.total_ms = atol(optarg) * 1000;
+		else if (option == 'c')
+			w.cut_ms = (long)(atof(optarg) * 1000);
 		else if (option == 'v')
 			w.verbose = true;
 		else

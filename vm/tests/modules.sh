@@ -1,0 +1,46 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Every module of a storage engine: loads, has its device, stays while a descriptor is open, goes, and
+# does so a hundred times without a leak or a word from the kernel.
+. /vm/check.sh
+
+unload_while_open() { # module
+	exec 5<>"/dev/$1" || return 1
+	! rmmod "$1"
+	held=$?
+	exec 5<&-
+	return $held
+}
+hundred_times() { # module
+	n=0
+	while [ $n -lt 100 ]; do
+		modprobe "$1" && rmmod "$1" || {
+			echo "time $n"
+			return 1
+		}
+		n=$((n + 1))
+	done
+}
+
+reports_begin
+found=""
+for ko in /lib/modules/"$(uname -r)"/extra/storage-*.ko; do
+	[ -e "$ko" ] || continue
+	case "$ko" in *test.ko) continue ;; esac # does its work when it is loaded
+	module=$(basename "$ko" .ko)
+	check "$module loads" modprobe "$module"
+	[ -e "/dev/$module" ] || {
+		rmmod "$module" 2>/dev/null # a library of the others
+		continue
+	}
+	found="$found $module"
+	check "$module: only its owner and group may use it" [ "$(stat -c %a "/dev/$module")" = 660 ]
+	check "$module: is not unloaded while it is open" unload_while_open "$module"
+	check "$module: unloads" rmmod "$module"
+	check "$module: takes its device along" [ ! -e "/dev/$module" ]
+	check "$module: a hundred times" hundred_times "$module"
+done
+[ -n "$found" ] || skip "no module of a storage engine is in this machine"
+check "no leaks" no_leaks
+check "nothing in the kernel's log" no_kernel_reports
+finish
