@@ -1,7 +1,7 @@
 #!/bin/sh
 # deps.sh SET - checks that the Debian packages of a set are there; says which it will
-# install, and installs them (by sudo when not root). SET: bench test valgrind perf lint fuzz
-# arm64 vm.
+# install, and installs them (by sudo when not root). SET: bench test learn book valgrind
+# perf lint fuzz arm64 vm.
 #
 #   DEPS=skip      checks nothing
 #   DEPS=required  leaves optional packages (most peers, io_uring, LZ4) alone
@@ -15,6 +15,8 @@ testing="libcmocka-dev python3-jsonschema"
 case "${1:-bench}" in
 bench) need="$required" like="$optional" ;;
 test) need="$required $testing" like="$optional" ;;
+learn) need="$required $testing patch" like="$optional gdb valgrind libc6-dbg" ;;
+book) need="pandoc" like="weasyprint" ;;
 valgrind) need="$required $testing valgrind libc6-dbg" like="$optional" ;;
 perf) need="$required linux-perf python3" like="$optional" ;;
 lint) need="$required $testing clang clang-format cppcheck binutils" like="$optional" ;;
@@ -34,7 +36,7 @@ vm)
 		flex bison bc libelf-dev libssl-dev xz-utils patch" like=""
 	;;
 *)
-	echo "deps.sh: no set \"$1\": bench test valgrind perf lint fuzz arm64 vm" >&2
+	echo "deps.sh: no set \"$1\": bench test learn book valgrind perf lint fuzz arm64 vm" >&2
 	exit 2
 	;;
 esac

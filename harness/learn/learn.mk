@@ -20,15 +20,15 @@ $(O)/harness/learn/kvbench-mine: $(O)/harness/kvbench.o $(O)/harness/learn/mine.
 	$(say)LD $@
 	$(Q)$(CC) $(CFLAGS) -Wl,--wrap=engines_get -Wl,--wrap=engines_find -o $@ $^ $(LDLIBS)
 
-start: ## learn: how the course goes, and the first exercise
+start: deps-learn ## learn: how the course goes, and the first exercise
 	@$(learn_sh) start 1
-start-%: ## learn: make work/sprint-N with the files to fill in
+start-%: deps-learn ## learn: make work/sprint-N with the files to fill in
 	@$(learn_sh) start $*
-check-exercises: ## learn: grade the graders: stubs fail, references pass, wrong ones are caught
+check-exercises: deps-learn ## learn: grade the graders: stubs fail, references pass, wrong ones are caught
 	@BUILD='$(BUILD)' harness/learn/check_exercises.sh $(EXERCISES)
-check-%: ## learn: grade an exercise (check-1.2) or a sprint (check-1); JSON=1
+check-%: deps-learn ## learn: grade an exercise (check-1.2) or a sprint (check-1); JSON=1
 	@$(learn_sh) check $*
-watch-%: ## learn: grade again at each save
+watch-%: deps-learn ## learn: grade again at each save
 	@$(learn_sh) watch $*
 hint-%: ## learn: one hint more
 	@$(learn_sh) hint $*
@@ -42,4 +42,10 @@ race-%: deps-bench ## learn: your engine against the reference, SQLite and LMDB,
 	@RACE_OPTIONS='$(bench_options)' $(learn_sh) race $*
 progress: ## learn: what is done, with points and time, and what comes next
 	@$(learn_sh) progress
-.PHONY: start check-exercises progress
+book: deps-book ## all documents as one page, and as PDF
+	@BUILD='$(BUILD)' harness/learn/book.sh
+check-links: ## follow each link of the documents
+	@harness/tools/check_links.sh
+check-tutorial: deps-learn ## learn: do what docs/TUTORIAL.md says, and compare
+	@harness/learn/replay.sh docs/TUTORIAL.md
+.PHONY: start check-exercises check-tutorial check-links progress book

@@ -240,17 +240,15 @@ cmd_hint() { # N.K
 	exercise_folder "$1" >/dev/null || exit 2
 	level=$(($(progress_get "$1" hints 0) + 1))
 	hints=$(grep -c '^## Hint ' "$(exercise_folder "$1")/exercise.md")
+	progress_clock "$1"
+	[ $level -gt "$hints" ] || progress_set "$1" hints $level
 	for ((i = 1; i <= level && i <= hints; i++)); do
 		printf 'Hint %d of %d\n\n' $i "$hints"
 		exercise_section "$1" "Hint $i"
 		printf '\n'
 	done
-	if [ $level -le "$hints" ]; then
-		progress_set "$1" hints $level
-	else
+	[ $level -le "$hints" ] ||
 		echo "These are all hints. make diff-$1 shows the reference beside your code."
-	fi
-	progress_clock "$1"
 }
 
 cmd_diff() { # N.K
