@@ -293,7 +293,8 @@ int lsm_cache_new(const struct lsm_cache_config *config, struct lsm_cache **out)
 	memset(c, 0, bytes);
 	c->policy = config->policy;
 	c->bytes = config->bytes;
-	if (config->huge && config->bytes >= HUGE_FROM && lsm_slabs_new(&c->slabs)) {
+	if ((config->huge || config->lock) && config->bytes >= HUGE_FROM &&
+	    lsm_slabs_new(config->lock, &c->slabs)) {
 		lsm_cache_free(c);
 		return -ENOMEM;
 	}
@@ -473,6 +474,7 @@ void lsm_cache_stats(struct lsm_cache *c, struct lsm_cache_stats *out)
 	*out = (struct lsm_cache_stats){ 0 };
 	out->held_bytes = port_load_acquire(&c->loose);
 	out->bytes = out->held_bytes;
+	out->locked_bytes = c->slabs ? lsm_slabs_locked(c->slabs) : 0;
 	for (i = 0; i < c->shards; i++) {
 		struct shard *s = &c->shard[i];
 		struct block *e;

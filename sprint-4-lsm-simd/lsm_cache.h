@@ -34,7 +34,7 @@ struct lsm_cache_config {
 	enum lsm_cache_policy policy;
 	unsigned int shards; /* power of two; 0: chosen by bytes */
 	bool huge;           /* memory in huge pages where there are any */
-	bool lock;           /* keep it from being swapped out */
+	bool lock; /* keep it from being swapped out, if it is of 8 MiB or more */
 };
 
 int lsm_cache_new(const struct lsm_cache_config *c, struct lsm_cache **out);
@@ -58,6 +58,7 @@ void lsm_cache_forget(struct lsm_cache *c, uint64_t file);
 
 struct lsm_cache_stats {
 	uint64_t hits, misses, inserts, evictions, bytes, held_bytes, blocks;
+	uint64_t locked_bytes; /* that will not be swapped out */
 };
 void lsm_cache_stats(struct lsm_cache *c, struct lsm_cache_stats *out);
 
@@ -72,8 +73,9 @@ struct lsm_records;
  * and only then stops reading the memtable. A reader notes lsm_records_generation() before it
  * takes its view of the store, and what it found is taken in only when no turn came since.
  */
-/* 0 bytes: *out NULL, which every call below takes for a cache of nothing. -ENOMEM. */
-int lsm_records_new(uint64_t bytes, struct lsm_records **out);
+/* 0 bytes: *out NULL, which every call below takes for a cache of nothing. lock: keep it from
+ * being swapped out, but for its index. -ENOMEM. */
+int lsm_records_new(uint64_t bytes, bool lock, struct lsm_records **out);
 void lsm_records_free(struct lsm_records *r);
 /* Smaller: what is in it goes. Larger: as soon as the rings' records allow; the index stays as
  * large as it was made, so that several times as much serves small records little. */

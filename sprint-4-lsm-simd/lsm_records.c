@@ -428,7 +428,7 @@ static uint64_t ring_bytes(const struct lsm_records *r, uint64_t bytes)
 	return ring > 2 * UNIT ? ring : 2 * UNIT;
 }
 
-static int shard_init(struct shard *s, uint64_t bytes)
+static int shard_init(struct shard *s, uint64_t bytes, bool lock)
 {
 	int error;
 
@@ -440,7 +440,8 @@ static int shard_init(struct shard *s, uint64_t bytes)
 		return -ENOMEM;
 	error = port_range_reserve(&s->ring,
 				   port_range_is_free() ? bytes * GROWTH : bytes, bytes,
-				   bytes >= HUGE_FROM ? PORT_RANGE_HUGE : 0);
+				   (bytes >= HUGE_FROM ? PORT_RANGE_HUGE : 0u) |
+					   (lock ? PORT_RANGE_LOCK : 0u));
 	if (!error)
 		error = port_range_grow(&s->ring, bytes);
 	s->base = s->ring.base;
@@ -469,7 +470,7 @@ static int index_new(struct lsm_records *r, uint64_t buckets)
 	return 0;
 }
 
-int lsm_records_new(uint64_t bytes, struct lsm_records **out)
+int lsm_records_new(uint64_t bytes, bool lock, struct lsm_records **out)
 {
 	unsigned int shards = 1, i;
 	struct lsm_records *r;
@@ -489,7 +490,7 @@ int lsm_records_new(uint64_t bytes, struct lsm_records **out)
 	r->shards = shards;
 	error = index_new(r, bytes / shards / BUCKET_SHARE + 1);
 	for (i = 0; i < shards && !error; i++)
-		error = shard_init(&r->shard[i], ring_bytes(r, bytes));
+		error = shard_init(&r->shard[i], ring_bytes(r, bytes), lock);
 	if (error)
 		lsm_records_free(r);
 	else
@@ -631,6 +632,7 @@ void lsm_records_stats(struct lsm_records *r, struct lsm_cache_stats *out)
 
 		port_mutex_lock(&s->lock);
 		out->bytes += s->used;
+		out->locked_bytes += s->ring.locked;
 		out->blocks += s->blocks;
 		out->inserts += s->inserts;
 		out->evictions += s->evictions;

@@ -287,7 +287,8 @@ static int gather_sources(struct scan *s, struct lsm_cursor **source, size_t *n)
 		const struct lsm_level *l = &v->version->level[level];
 
 		for (run = 0; !error && run < l->runs; run++) {
-			error = lsm_run_cursor(&l->run[run], 0, &source[*n], NULL);
+			error = lsm_run_cursor(&l->run[run], s->store->scan_window,
+					       &source[*n], NULL);
 			*n += !error;
 		}
 	}

@@ -7,11 +7,13 @@
  */
 #include "lsm_slab.h"
 
+#include "../sprint-1-core-memory/port_range.h"
+
 enum {
 	UNIT = 64,
 	STEPS = 16, /* classes to a doubling */
 	CLASSES = 5 * STEPS,
-	REGION = PORT_HUGE_BYTES,
+	REGION = PORT_RANGE_ALIGN,
 	SPAN = 64 << 10,
 	SPANS = REGION / SPAN,
 };
@@ -29,6 +31,7 @@ struct span {
 };
 
 struct region {
+	struct port_range memory;     /* that it is at the beginning of */
 	struct region *next, *before; /* in the list of those with a free span */
 	unsigned int spans;           /* in use */
 	struct span span[SPANS];
@@ -37,11 +40,13 @@ struct region {
 _Static_assert(sizeof(struct region) < SPAN / 2, "a first span has room for blocks");
 
 struct lsm_slabs {
+	bool lock_memory; /* constant */
 	struct port_mutex lock;
 	/* protected by lock */
 	struct span with_room[CLASSES]; /* heads of rings */
 	struct region *region;          /* with a free span */
 	uint64_t regions;               /* all of them */
+	uint64_t locked;                /* bytes of them */
 };
 
 /* ---- classes ---- */
@@ -111,7 +116,14 @@ static struct region *region_of(void *p)
 
 /* ---- making and freeing ---- */
 
-int lsm_slabs_new(struct lsm_slabs **out)
+static void region_free(struct region *r)
+{
+	struct port_range memory = r->memory;
+
+	port_range_release(&memory);
+}
+
+int lsm_slabs_new(bool lock, struct lsm_slabs **out)
 {
 	struct lsm_slabs *s = port_alloc(sizeof(*s));
 	unsigned int i;
@@ -119,6 +131,7 @@ int lsm_slabs_new(struct lsm_slabs **out)
 	if (!s)
 		return -ENOMEM;
 	memset(s, 0, sizeof(*s));
+	s->lock_memory = lock;
 	port_mutex_init(&s->lock);
 	for (i = 0; i < CLASSES; i++)
 		s->with_room[i].next = s->with_room[i].before = &s->with_room[i];
@@ -134,7 +147,7 @@ void lsm_slabs_free(struct lsm_slabs *s)
 		return;
 	for (r = s->region; r; r = next) {
 		next = r->next;
-		port_free_huge(r, REGION);
+		region_free(r);
 	}
 	port_mutex_destroy(&s->lock);
 	port_free(s);
@@ -150,17 +163,36 @@ uint64_t lsm_slabs_bytes(struct lsm_slabs *s)
 	return bytes;
 }
 
+uint64_t lsm_slabs_locked(struct lsm_slabs *s)
+{
+	uint64_t bytes;
+
+	port_mutex_lock(&s->lock);
+	bytes = s->locked;
+	port_mutex_unlock(&s->lock);
+	return bytes;
+}
+
 /* ---- under the lock: spans ---- */
 
 static struct region *region_new(struct lsm_slabs *s)
 {
-	struct region *r = port_alloc_huge(REGION);
+	struct port_range memory;
+	struct region *r;
 
-	if (!r)
+	if (port_range_reserve(&memory, REGION, REGION,
+			       PORT_RANGE_HUGE | (s->lock_memory ? PORT_RANGE_LOCK : 0u)))
 		return NULL;
+	if (port_range_grow(&memory, REGION)) {
+		port_range_release(&memory);
+		return NULL;
+	}
+	r = (void *)memory.base;
 	memset(r, 0, sizeof(*r));
+	r->memory = memory;
 	region_add(s, r);
 	s->regions++;
+	s->locked += memory.locked;
 	return r;
 }
 
@@ -215,6 +247,7 @@ static struct region *span_free(struct lsm_slabs *s, struct span *p, struct regi
 		return NULL;
 	region_remove(s, r);
 	s->regions--;
+	s->locked -= r->memory.locked;
 	return r;
 }
 
@@ -249,5 +282,5 @@ void lsm_slabs_give(struct lsm_slabs *s, void *p)
 		gone = span_free(s, at, r);
 	port_mutex_unlock(&s->lock);
 	if (gone)
-		port_free_huge(gone, REGION);
+		region_free(gone);
 }

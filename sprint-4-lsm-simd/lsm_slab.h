@@ -19,13 +19,14 @@ enum { LSM_SLAB_MAX = 16 << 10 }; /* no larger blocks */
 
 struct lsm_slabs;
 
-int lsm_slabs_new(struct lsm_slabs **out); /* -ENOMEM */
-void lsm_slabs_free(struct lsm_slabs *s);  /* all blocks were given back; NULL is fine */
+int lsm_slabs_new(bool lock, struct lsm_slabs **out); /* lock: not swapped out. -ENOMEM */
+void lsm_slabs_free(struct lsm_slabs *s); /* all blocks were given back; NULL is fine */
 /* What a block of so many bytes, 1 to LSM_SLAB_MAX, takes. */
 size_t lsm_slabs_room(size_t bytes);
 /* At a multiple of 64. NULL: no memory. */
 void *lsm_slabs_take(struct lsm_slabs *s, size_t bytes);
 void lsm_slabs_give(struct lsm_slabs *s, void *p);
-uint64_t lsm_slabs_bytes(struct lsm_slabs *s); /* that the system was asked for */
+uint64_t lsm_slabs_bytes(struct lsm_slabs *s);  /* that the system was asked for */
+uint64_t lsm_slabs_locked(struct lsm_slabs *s); /* of them will not be swapped out */
 
 #endif /* LSM_SLAB_H */

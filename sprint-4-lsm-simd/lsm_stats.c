@@ -78,19 +78,23 @@ static void shape_stats(const struct lsm_version *v, const struct out *o)
 static void cache_stats(struct lsm_store *s, const struct out *o)
 {
 	struct lsm_cache_stats c;
+	uint64_t locked;
 
 	lsm_cache_stats(s->cache, &c);
 	emit(o, "block_cache_bytes", c.bytes);
 	emit(o, "block_cache_hits", c.hits);
 	emit(o, "block_cache_misses", c.misses);
 	emit(o, "block_cache_evictions", c.evictions);
+	locked = c.locked_bytes;
 	if (s->records) {
 		lsm_records_stats(s->records, &c);
 		emit(o, "record_cache_bytes", c.bytes);
 		emit(o, "record_cache_hits", c.hits);
 		emit(o, "record_cache_misses", c.misses);
 		emit(o, "record_cache_evictions", c.evictions);
+		locked += c.locked_bytes;
 	}
+	emit(o, "locked_bytes", locked);
 }
 
 void lsm_stats(struct kv *kv, kv_stat_fn *fn, void *arg)

@@ -17,8 +17,11 @@
 
 enum {
 	MEMORY_MIN = 1 << 20,
-	TASK_MIN = 64 << 10, /* what who flushes or compacts has for its buffers */
+	TASK_MIN = 32 << 10, /* what who flushes or compacts has for its buffers */
 	TASK_MAX = 4 << 20,
+	OTHER_MAX = 1 << 20,
+	WINDOW_SHARE = 512, /* of the budget that a scan reads ahead of each run */
+	WINDOW_MAX = 256 << 10,
 	MEMTABLE_MAX = 64 << 20, /* when it is chosen by memory_bytes */
 	RESERVE_CHOSEN = 1,      /* by the sizes of memtables and tables */
 };
@@ -38,7 +41,7 @@ static uint64_t tasks(const struct lsm_store *s)
 
 static int check_options(struct lsm_store *s, struct kv_msg *why)
 {
-	uint64_t memory = s->option[LSM_MEMORY_BYTES];
+	uint64_t memory = s->option[LSM_MEMORY_BYTES], window;
 
 	if (!is_power_of_two(s->option[LSM_SEGMENT_BYTES]))
 		return kv_fail(why, -EINVAL, "segment_bytes must be a power of two");
@@ -58,16 +61,22 @@ static int check_options(struct lsm_store *s, struct kv_msg *why)
 			"%llu bytes take",
 			(unsigned long long)s->option[LSM_MEMTABLE_COUNT],
 			(unsigned long long)s->memtable_bytes);
-	if (tasks(s) * TASK_MIN > memory / 2)
+	if (tasks(s) * TASK_MIN > memory / 4)
 		return kv_fail(why, -EINVAL,
 			       "memory_bytes must be at least %llu for so many threads "
 			       "and parts",
-			       (unsigned long long)(2 * tasks(s) * TASK_MIN));
+			       (unsigned long long)(4 * tasks(s) * TASK_MIN));
 	s->buffer_bytes = memory / 8 / tasks(s);
 	if (s->buffer_bytes < TASK_MIN)
 		s->buffer_bytes = TASK_MIN;
 	if (s->buffer_bytes > TASK_MAX)
 		s->buffer_bytes = TASK_MAX;
+	window = memory / WINDOW_SHARE;
+	if (window > WINDOW_MAX)
+		window = WINDOW_MAX;
+	s->scan_window = (unsigned int)(window >> 10) << SST_WINDOW;
+	/* What cursors hold, and versions. */
+	s->other_bytes = memory / 32 < OTHER_MAX ? memory / 32 : OTHER_MAX;
 	return 0;
 }
 
@@ -88,8 +97,10 @@ static uint64_t record_percent(const struct lsm_store *s)
 static int share_memory(struct lsm_store *s)
 {
 	uint64_t memtables = s->memtable_bytes * s->option[LSM_MEMTABLE_COUNT],
-		 rest = s->option[LSM_MEMORY_BYTES] - memtables -
-			tasks(s) * s->buffer_bytes,
+		 /* Their hashes, and what is not used of their last chunks. */
+		beside = memtables / 8,
+		 rest = s->option[LSM_MEMORY_BYTES] - memtables - beside -
+			s->other_bytes - tasks(s) * s->buffer_bytes,
 		 records = rest / 100 * record_percent(s);
 	struct lsm_cache_config c = {
 		.bytes = rest - records,
@@ -100,13 +111,31 @@ static int share_memory(struct lsm_store *s)
 	int error;
 
 	s->cache_bytes = c.bytes;
-	error = lsm_memory_new(memtables, s->option[LSM_HUGE], &s->memory);
+	error = lsm_memory_new(memtables + beside, s->option[LSM_HUGE], &s->memory);
 
 	if (!error)
 		error = lsm_cache_new(&c, &s->cache);
 	if (!error)
-		error = lsm_records_new(records, &s->records);
+		error = lsm_records_new(records, s->option[LSM_MLOCK], &s->records);
 	return error;
+}
+
+/* The record cache is locked when it is made: how much the system let us says whether more will
+ * be. */
+static void check_lock(struct lsm_store *s)
+{
+	struct env *env = s->base.env;
+	struct lsm_cache_stats c;
+	struct kv_msg text;
+
+	lsm_records_stats(s->records, &c);
+	if (!s->option[LSM_MLOCK] || !s->records || c.locked_bytes || !env->ops->log)
+		return;
+	(void)kv_fail(&text, -EPERM,
+		      "%s: memory cannot be locked, and may be swapped out: raise the "
+		      "limit (ulimit -l)",
+		      s->dir);
+	env->ops->log(env, text.text);
 }
 
 static void shape_tree(struct lsm_store *s)
@@ -252,6 +281,7 @@ static int lsm_open(struct env *env, const char *dir, const uint64_t *opt,
 		error = recover(s, why);
 	if (error)
 		goto fail;
+	check_lock(s);
 	error = lsm_background_start(s);
 	if (error) {
 		(void)kv_fail(why, error, "%s: background tasks cannot be started", dir);
@@ -352,8 +382,10 @@ static const struct kv_opt lsm_opts[] = {
 	[LSM_HUGE] = { "huge",
 		       "huge pages for memtables and caches, where the system has some",
 		       "off|on", 1, 0, 1 },
-	[LSM_MLOCK] = { "mlock", "keep the block cache from being swapped out", "off|on",
-			0, 0, 1 },
+	[LSM_MLOCK] = { "mlock",
+			"keep the caches from being swapped out, as far as the limit of locked "
+			"memory allows",
+			"off|on", 0, 0, 1 },
 	[LSM_MAP] = { "map", "log files in memory maps, or by read and write", "off|on",
 		      1, 0, 1 },
 	[LSM_RESERVE_BYTES] = { "reserve_bytes",

@@ -142,9 +142,11 @@ struct lsm_store {
 	uint64_t option[LSM_OPTIONS];
 	uint64_t id;
 	uint64_t memtable_bytes;
-	size_t buffer_bytes;    /* of the flusher, and of each part of each compaction */
-	uint64_t cache_bytes;   /* of the block cache, and of what open tables hold */
-	uint64_t reserve_bytes; /* 0: none is wanted */
+	size_t buffer_bytes;  /* of the flusher, and of each part of each compaction */
+	uint64_t other_bytes; /* of the budget, for what is not counted */
+	unsigned int scan_window; /* flags of cursors: how much they may read ahead */
+	uint64_t cache_bytes;     /* of the block cache, and of what open tables hold */
+	uint64_t reserve_bytes;   /* 0: none is wanted */
 	struct env_lock *owner;
 	struct log *log;
 	struct lsm_versions *versions;

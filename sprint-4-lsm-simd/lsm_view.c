@@ -243,7 +243,8 @@ void lsm_view_make_ahead(struct lsm_store *s)
 	bool wanted;
 
 	port_mutex_lock(&s->view_lock);
-	wanted = !s->spare_mem && lsm_mem_is_worth_next(s, s->view->mem[0]);
+	wanted = !s->spare_mem && s->view->mems < s->option[LSM_MEMTABLE_COUNT] &&
+		 lsm_mem_is_worth_next(s, s->view->mem[0]);
 	port_mutex_unlock(&s->view_lock);
 	m = wanted ? mem_new(s) : NULL;
 	if (!m)

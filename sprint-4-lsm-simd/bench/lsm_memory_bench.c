@@ -498,7 +498,7 @@ static void bench_hits(void)
 		}
 	for (i = 0; i < 2; i++) {
 		c.n = records[i];
-		bench_must(lsm_records_new(c.n * 240, &c.records), "records");
+		bench_must(lsm_records_new(c.n * 240, false, &c.records), "records");
 		for (k = 0; k < c.n; k++)
 			lsm_records_offer(c.records, key_at(k), hashes[k], value(), 0);
 		lsm_records_stats(c.records, &stats);

@@ -12,6 +12,9 @@
 #include "../../sprint-2-hash-storage/tests/hash_store_fixture.h"
 #include "../lsm_engine.h"
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 enum {
 	BYTES = 400,
 	BUDGET = 4 << 20,
@@ -134,6 +137,63 @@ static void test_budget_that_is_too_small_is_refused(void **state)
 	}
 }
 
+/* ---- locked ---- */
+
+static uint64_t complaints;
+
+static void count_complaint(struct env *env, const char *text)
+{
+	(void)env;
+	assert_non_null(strstr(text, "ulimit -l"));
+	complaints++;
+}
+
+static uint64_t locked_with_limit(rlim_t limit)
+{
+	struct env_ops ops = *env_posix()->ops;
+	struct env env = { .ops = &ops };
+	struct rlimit was, now;
+	struct kv *kv;
+	uint64_t locked;
+	unsigned int i;
+
+	assert_int_equal(getrlimit(RLIMIT_MEMLOCK, &was), 0);
+	now = (struct rlimit){ limit < was.rlim_max ? limit : was.rlim_max,
+			       was.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &now), 0);
+	ops.log = count_complaint;
+	complaints = 0;
+	scratch_remove(scratch);
+	kv = open_store(&env, scratch, "memory_bytes=32m,mlock=on,access=read");
+	for (i = 0; i < 2000; i++)
+		assert_int_equal(fixture_put(kv, i, 1, BYTES, KV_NONE), 0);
+	assert_int_equal(kv_compact(kv), 0);
+	for (i = 0; i < 2000; i++) /* into the caches */
+		check_key(kv, i, 1);
+	locked = fixture_stat(kv, "locked_bytes");
+	assert_int_equal(kv_close(kv), 0);
+	assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &was), 0);
+	return locked;
+}
+
+/* As much as the system allows; and who gets nothing is told so, and has a store all the same. */
+static void test_caches_are_locked_as_the_system_allows(void **state)
+{
+	const uint64_t records = 8 << 20;
+	struct rlimit limit;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_MEMLOCK, &limit), 0);
+	if (limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= 64 << 20) {
+		assert_true(locked_with_limit(RLIM_INFINITY) >= records);
+		assert_int_equal(complaints, 0);
+	}
+	if (geteuid()) { /* root has no limit */
+		assert_int_equal(locked_with_limit(0), 0);
+		assert_int_equal(complaints, 1);
+	}
+}
+
 /* ---- none at all ---- */
 
 static void test_open_and_close_without_memory(void **state)
@@ -201,6 +261,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		LEAK_CHECKED(test_memory_stays_within_its_budget),
 		LEAK_CHECKED(test_budget_that_is_too_small_is_refused),
+		LEAK_CHECKED(test_caches_are_locked_as_the_system_allows),
 		LEAK_CHECKED(test_open_and_close_without_memory),
 	};
 

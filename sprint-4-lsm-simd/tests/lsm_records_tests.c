@@ -18,7 +18,7 @@ static struct lsm_records *make(uint64_t bytes)
 {
 	struct lsm_records *r;
 
-	assert_int_equal(lsm_records_new(bytes, &r), 0);
+	assert_int_equal(lsm_records_new(bytes, false, &r), 0);
 	return r;
 }
 
@@ -288,7 +288,7 @@ static void test_no_memory_at_every_allocation(void **state)
 		int error;
 
 		port_fault_set(nth, true);
-		error = lsm_records_new(2 << 20, &r);
+		error = lsm_records_new(2 << 20, false, &r);
 		if (!error) {
 			offer_text(r, "a", "1");
 			error = lsm_records_get(r, kv_str("a"), lsm_key_hash(kv_str("a")),

@@ -17,7 +17,7 @@ static struct lsm_slabs *make(void)
 {
 	struct lsm_slabs *s;
 
-	assert_int_equal(lsm_slabs_new(&s), 0);
+	assert_int_equal(lsm_slabs_new(false, &s), 0);
 	return s;
 }
 
