@@ -197,24 +197,28 @@ static void gather(struct log *log)
 	log->gathering = false;
 }
 
-/* Under lock, and the only one: makes everything durable that was appended from there on. */
-static void lead_group(struct log *log, uint64_t from)
+/* Under lock, and the only one: makes everything durable that was appended from there on, up to
+ * `end` and in its segment, or up to the log's end. */
+static void lead_group(struct log *log, uint64_t from, uint64_t end)
 {
 	struct env *env = log->config.env;
 	uint64_t to, begun;
 	int error;
 
 	log->syncing = true;
-	gather(log);
-	to = log->syncing_to = log->end;
-	log->served = log->asking;
-	log->asking = 0;
+	if (end == LOG_NONE) {
+		gather(log);
+		log->served = log->asking;
+		log->asking = 0;
+	}
+	to = log->syncing_to = end == LOG_NONE ? log->end : end;
 	begun = env->ops->now_ns(env);
 	port_mutex_unlock(&log->lock);
 	error = sync_files(log, from, to);
 	port_mutex_lock(&log->lock);
 	log->syncing = false;
-	log->wanted = log->served + log->asking;
+	if (end == LOG_NONE)
+		log->wanted = log->served + log->asking;
 	log->sync_ns = env->ops->now_ns(env) - begun;
 	if (error)
 		port_store_release(&log->failed, -EROFS);
@@ -242,7 +246,7 @@ int log_sync_locked(struct log *log, uint64_t position)
 		if (log->syncing)
 			env->ops->cond_wait(env, log->group_done, &log->lock, 0);
 		else
-			lead_group(log, log->synced);
+			lead_group(log, log->synced, LOG_NONE);
 	}
 	return log->failed;
 }
@@ -267,7 +271,7 @@ int log_sync_from(struct log *log, uint64_t position)
 		log->config.env->ops->cond_wait(log->config.env, log->group_done,
 						&log->lock, 0);
 	if (!log->failed && log->synced < position)
-		lead_group(log, from > log->synced ? from : log->synced);
+		lead_group(log, from > log->synced ? from : log->synced, position);
 	error = log->failed;
 	port_mutex_unlock(&log->lock);
 	return error;

@@ -137,8 +137,8 @@ int log_sync(struct log *log, uint64_t position);
 /* The same within group_ns, by the log's own task; a failure latches the log. */
 void log_sync_later(struct log *log, uint64_t position);
 
-/* Returns 0 once all from the start of the position's segment on is durable. What stands in
- * segments before that one may not be. */
+/* Returns 0 once the position's segment is durable up to there, so that the log can be opened
+ * from it. What stands in other segments may not be. */
 int log_sync_from(struct log *log, uint64_t position);
 /* The owner has made durable by itself whatever the records before position say, which is not
  * beyond the log's end: no sync is for their sake any more, and they count as durable. */
