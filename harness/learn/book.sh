@@ -36,7 +36,8 @@ for f in $files; do
 	done)
 	from=$(dirname "$f")
 	sed -E -e "$links" -e "s|\\]\\(([A-Za-z][^):]*\\.(svg\\|png\\|jpg))\\)|](@here@\\1)|g" \
-		-e "s|\\]\\((\\.\\./)+|](@up@|g" "$f" |
+		-e "s|\\]\\((\\.\\./)+|](@up@|g" \
+		-e "s|\\]\\(([A-Za-z][A-Za-z0-9_./-]*)\\)|](@up@$from/\\1)|g" "$f" |
 		sed -e "s|@here@|$PWD/$from/|g" -e "s|@up@|$up/|g" >>"$text"
 done
 

@@ -91,6 +91,7 @@ for id in ${*:-$(exercise_ids)}; do
 
 	caught=0
 	wrong=0
+	skipped=0
 	for patch in "$folder"/wrong/*.patch; do
 		[ -e "$patch" ] || break
 		wrong=$((wrong + 1))
@@ -99,6 +100,16 @@ for id in ${*:-$(exercise_ids)}; do
 			complain "$patch does not begin with \"Mistake: ...\" and \"Caught by: TEST\""
 			continue
 		fi
+		case $named in
+		asan | valgrind | tsan | speed)
+			# Not run there, and granted: see grade.sh.
+			[ -z "${RUNNER:-}" ] || {
+				wrong=$((wrong - 1))
+				skipped=$((skipped + 1))
+				continue
+			}
+			;;
+		esac
 		fresh_variant "$id"
 		if ! patch -p1 -s --fuzz=3 -d "$learn/variant" <"$patch" >"$learn/patch.log" 2>&1; then
 			complain "$patch does not apply: $(tail -n 1 "$learn/patch.log")"
@@ -121,7 +132,7 @@ for id in ${*:-$(exercise_ids)}; do
 			[ -z "${VERBOSE:-}" ] || show_results "$id"
 		fi
 	done
-	[ $wrong -ge 3 ] || complain "$id has $wrong wrong solutions; at least 3 are wanted"
+	[ $((wrong + skipped)) -ge 3 ] || complain "$id has $wrong wrong solutions; at least 3 are wanted"
 	tree_overlay
 	exercises=$((exercises + 1))
 	wrong_all=$((wrong_all + wrong))

@@ -46,6 +46,8 @@ book: deps-book ## all documents as one page, and as PDF
 	@BUILD='$(BUILD)' harness/learn/book.sh
 check-links: ## follow each link of the documents
 	@harness/tools/check_links.sh
+test-learn: deps-learn ## learn: test the commands of the learning track themselves
+	@BUILD='$(BUILD)' harness/learn/test_learn.sh
 check-tutorial: deps-learn ## learn: do what docs/TUTORIAL.md says, and compare
 	@harness/learn/replay.sh docs/TUTORIAL.md
-.PHONY: start check-exercises check-tutorial check-links progress book
+.PHONY: start check-exercises test-learn check-tutorial check-links progress book

@@ -59,7 +59,7 @@ in_block { print >out("expected"); next }
 normal() { # figures that no two runs share
 	sed -E -e 's/[0-9]+(\.[0-9]+)? ns/N ns/g' -e 's/[0-9]+\.[0-9]+ times/N times/g' \
 		-e 's/ +[0-9]+m / Nm /' -e 's/learn\.mk:[0-9]+/learn.mk:N/' \
-		-e 's/[0-9]{8}-[0-9]{6}/DATE/g' -e 's/[0-9.]+ (M|k)  ?/N /g' -e 's/[0-9.]+×/N×/g' \
+		-e 's/[0-9]{8}-[0-9]{6}/DATE/g' -e 's/[0-9.]+ (M|k) ?/N /g' -e 's/[0-9.]+×/N×/g' \
 		-e 's/[0-9]+ s  ok/N s  ok/' -e 's/ +/ /g' -e 's/ $//' -e "s|$copy/||g"
 }
 matches() { # expected, came

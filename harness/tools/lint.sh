@@ -12,7 +12,7 @@ step() {
 	}
 }
 sources=$(git ls-files '*.c' '*.h')
-programs=$(git ls-files '*.c')
+programs=$(git ls-files '*.c' | grep -v '/exercises/.*/lab/')
 
 format() {
 	# shellcheck disable=SC2086
@@ -30,6 +30,7 @@ gcc_analyzer() {
 	for c in $(echo "$programs" | tr ' ' '\n' | grep -v /tests/); do
 		case $c in
 		harness/peer_*) continue ;; # libraries' own types confuse it
+		*/exercises/*) continue ;; # graders, and a program with a mistake to find
 		esac
 		gcc -std=gnu11 -O2 -D_GNU_SOURCE -fanalyzer -Wall -Wextra -Werror \
 			-Wno-analyzer-malloc-leak -c -o /dev/null "$c" || return 1
@@ -53,7 +54,10 @@ symbols() {
 
 shell_syntax() {
 	for s in $(git ls-files '*.sh') .ci/run; do
-		sh -n "$s" || return 1
+		case $(head -n 1 "$s") in
+		*bash | '# lib.sh'* | '# grade.sh'*) bash -n "$s" || return 1 ;;
+		*) sh -n "$s" || return 1 ;;
+		esac
 	done
 }
 
@@ -64,5 +68,6 @@ step "static analysis of cppcheck" cpp_check
 step "direction of includes" harness/tools/directions.sh
 step "symbols that engines call" symbols
 step "shell syntax" shell_syntax
+step "links of the documents" harness/tools/check_links.sh
 [ $bad -eq 0 ] && echo "lint: clean"
 exit $bad
