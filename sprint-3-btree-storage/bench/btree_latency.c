@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * btree_latency.c - what the B+tree engine makes people wait for: puts while checkpoints are
- * written, scans of 1,000 pairs, opening after the process was killed; and loading in bulk
- * beside loading in random order, until all is in the file.
+ * btree_latency.c - what the B+tree engine makes people wait for: puts and gets while
+ * checkpoints are written, and while none is; scans of 1,000 pairs, opening after the process
+ * was killed; and loading in bulk beside loading in random order, until all is in the file.
  *
  * A pair is 24 and 100 bytes. Rates are wall clock. A store "after a kill" is a copy of an open
  * store's files: what a process that dies at that moment leaves.
@@ -11,7 +11,7 @@
 
 #include <getopt.h>
 
-#include "../btree_engine.h"
+#include "../btree_store.h"
 
 enum {
 	KEY_BYTES = 24,
@@ -21,6 +21,8 @@ enum {
 	TAIL_BYTES = 64 << 20, /* of log, that opening replays */
 	COPY_BYTES = 1 << 20,
 	FILL_PERCENT = 95,
+	CHECKPOINTS = 5,   /* beside which puts, and then gets, are timed */
+	LOOK_EVERY = 1000, /* operations between two looks at the statistics */
 };
 
 struct bench {
@@ -30,6 +32,8 @@ struct bench {
 	uint64_t *ns;     /* samples; room for `records` and for SCANS */
 	struct kv *kv;
 	bool loads; /* these alone */
+	uint64_t writer_random;
+	uint32_t writer_stops; /* atomic */
 };
 
 static uint64_t now_ns(void)
@@ -184,20 +188,102 @@ static void measure_scans(struct bench *b)
 	bench_must(kv_close(b->kv), "close");
 }
 
-static void measure_puts(struct bench *b, const char *what, const char *options)
+/* ---- beside checkpoints ---- */
+
+static bool checkpoint_runs(struct bench *b)
 {
-	uint64_t i, begun;
+	struct btree_store *s = btree_store(b->kv);
+	bool runs;
 
-	open_store(b, b->dir, options);
-	for (i = 0; i < b->records; i++) {
-		uint64_t number = any(b);
+	port_mutex_lock(&s->task_lock);
+	runs = s->working;
+	port_mutex_unlock(&s->task_lock);
+	return runs;
+}
 
+static uint64_t any_of_writer(struct bench *b)
+{
+	return b->number[bench_random_below(&b->writer_random, (size_t)b->records)];
+}
+
+static void put_once(struct bench *b)
+{
+	put_number(b, any_of_writer(b));
+}
+
+static void get_once(struct bench *b)
+{
+	static struct kv_buf value;
+	char key[KEY_BYTES];
+
+	make_key(any(b), key);
+	bench_must(kv_get(b->kv, kv_slice(key, KEY_BYTES), &value), "get");
+}
+
+static void writer(void *arg)
+{
+	struct bench *b = arg;
+
+	while (!port_load_acquire(&b->writer_stops))
+		put_once(b);
+}
+
+/* Operations one behind the other until so many checkpoints are written, 0: as many operations
+ * as there are pairs. Timed are those that begin, or end, while one is being written; those
+ * that find no room for their sample are not. */
+static void measure_beside(struct bench *b, const char *what,
+			   void (*once)(struct bench *), unsigned int checkpoints)
+{
+	uint64_t before = stat_of(b, "checkpoints"), spent = stat_of(b, "checkpoint_ns"),
+		 first = now_ns(), begun, took, i, n = 0, written;
+	bool beside;
+
+	for (i = 1;; i++) {
+		beside = checkpoints && checkpoint_runs(b);
 		begun = now_ns();
-		put_number(b, number);
-		b->ns[i] = now_ns() - begun;
+		once(b);
+		took = now_ns() - begun;
+		beside |= !checkpoints || checkpoint_runs(b);
+		if (beside && n < b->records)
+			b->ns[n++] = took;
+		if (i % LOOK_EVERY)
+			continue;
+		written = stat_of(b, "checkpoints") - before;
+		if (checkpoints ? written >= checkpoints : i >= b->records)
+			break;
 	}
-	printf("(%llu checkpoints)\n", (unsigned long long)stat_of(b, "checkpoints"));
-	print_samples(what, b->ns, b->records);
+	if (checkpoints)
+		printf("(%llu checkpoints, written in %.0f%% of %.1f s; %llu operations "
+		       "beside them)\n",
+		       (unsigned long long)written,
+		       (double)(stat_of(b, "checkpoint_ns") - spent) * 100 /
+			       (double)(now_ns() - first),
+		       (double)(now_ns() - first) / 1e9, (unsigned long long)n);
+	print_samples(what, b->ns, n);
+}
+
+static void measure_reads_beside(struct bench *b, const char *what,
+				 unsigned int checkpoints)
+{
+	struct env *env = env_posix();
+	struct env_task *task;
+
+	b->writer_stops = 0;
+	bench_must(env->ops->spawn(env, "writer", writer, b, &task), "spawn");
+	measure_beside(b, what, get_once, checkpoints);
+	port_store_release(&b->writer_stops, (uint32_t)1);
+	env->ops->join(env, task);
+}
+
+static void measure_checkpoints(struct bench *b)
+{
+	open_store(b, b->dir, "checkpoint_bytes=1099511627776");
+	measure_beside(b, "put, no checkpoint", put_once, 0);
+	measure_reads_beside(b, "get beside puts, no checkpoint", 0);
+	bench_must(kv_close(b->kv), "close");
+	open_store(b, b->dir, "checkpoint_bytes=16777216");
+	measure_beside(b, "put, beside a checkpoint", put_once, CHECKPOINTS);
+	measure_reads_beside(b, "get beside puts and a checkpoint", CHECKPOINTS);
 	bench_must(kv_close(b->kv), "close");
 }
 
@@ -257,9 +343,7 @@ static void measure_restart(struct bench *b)
 static void measure_waits(struct bench *b)
 {
 	measure_scans(b);
-	measure_puts(b, "put, no checkpoint", "checkpoint_bytes=1099511627776");
-	measure_puts(b, "put, checkpoints all the time",
-		     "checkpoint_bytes=16777216,checkpoint_rate=0");
+	measure_checkpoints(b);
 	measure_restart(b);
 }
 
@@ -312,7 +396,7 @@ static void parse(struct bench *b, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	static struct bench b = { .records = 1000000, .random = 1 };
+	static struct bench b = { .records = 1000000, .random = 1, .writer_random = 2 };
 	uint64_t i, step = UINT64_MAX;
 
 	parse(&b, argc, argv);
