@@ -31,8 +31,8 @@
 
 extern const struct kv_ops hash_engine; /* "hash" */
 /* For a store that is a cache: deletes the pairs that were written longest ago until their
- * records had so many bytes, or none is left; the space comes back as cleaning has done its
- * work. *evicted, unless NULL: the pairs. A pair that is written at the same moment may go as
+ * records had so many bytes, or none is left; their space comes back at once, unless a snapshot
+ * holds it. *evicted, unless NULL: the pairs. A pair that is written at the same moment may go as
  * well. Any thread that holds no cursor of the store; 0, -ENOMEM, or what a delete gave. */
 int hash_evict(struct kv *kv, uint64_t bytes, uint64_t *evicted);
 /* For a store that nobody has open, sound or not: hash_check.c. */

@@ -151,6 +151,10 @@ int hash_evict(struct kv *kv, uint64_t bytes, uint64_t *evicted)
 		port_mutex_unlock(&s->evict_lock);
 		if (gone == before)
 			break;
+		if (!error)
+			error = hash_make_space(s);
+		if (error == -ENOSPC) /* a snapshot or a reader is in the way */
+			error = 0;
 	}
 	hash_cleaner_wake(s);
 	if (evicted)

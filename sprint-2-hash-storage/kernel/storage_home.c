@@ -64,6 +64,12 @@ void storage_home_close(struct storage_home *h)
 }
 EXPORT_SYMBOL_GPL(storage_home_close);
 
+unsigned long storage_home_used(const struct storage_home *h)
+{
+	return h->memory ? (unsigned long)env_memory_used(h->memory) : 0;
+}
+EXPORT_SYMBOL_GPL(storage_home_used);
+
 EXPORT_SYMBOL_GPL(storage_selftest);
 EXPORT_SYMBOL_GPL(storage_selftest_history);
 

@@ -25,10 +25,12 @@ int storage_home_open(struct storage_home *h, const char *dir, unsigned int memo
 		      const char *options);
 /* The store is closed. h may be all zeroes, and is so afterwards. */
 void storage_home_close(struct storage_home *h);
+/* Bytes of memory that the store's files take; 0 where it is in a directory. */
+unsigned long storage_home_used(const struct storage_home *h);
 
 /*
  * A short random history of the engine in memory, one thread and then several, against what
- * it must be. Returns 0, or an error with why; takes some tenths of a second and at most
+ * it must be. Returns 0, or an error with why; takes a tenth of a second and at most
  * 32 MiB. env has the time and the tasks.
  */
 int storage_selftest(const struct kv_ops *ops, struct env *env, const char *options,

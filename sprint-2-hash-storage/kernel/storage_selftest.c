@@ -2,7 +2,7 @@
 /*
  * storage_selftest.c - does the engine do in this kernel what it does in userspace?
  *
- * A few hundred keys are put, deleted and read at random; of each the version is kept that
+ * Some keys are put, deleted and read at random; of each the version is kept that
  * must be there, and a value says which it is. In between the store is verified, walked
  * through and opened anew. Then several tasks do the same side by side, each with keys of
  * its own. The conformance suite says more, through the device; this finds a module that
@@ -12,10 +12,10 @@
 #include "storage_home.h"
 
 enum {
-	KEYS = 256,
+	KEYS = 64,
 	TASKS = 3,
 	VALUE_MAX = 700,
-	STEPS = 2000,
+	STEPS = 240,
 	BATCH = 4,
 	MEMORY_MAX = 32 << 20,
 };
@@ -32,6 +32,7 @@ struct history {
 	uint8_t key[BATCH][16];
 	struct kv_op op[BATCH];
 	uint32_t planned[BATCH];
+	unsigned int steps;
 	int error; /* of a task */
 };
 
@@ -193,7 +194,7 @@ static void run_task(void *arg)
 	struct history *h = arg;
 	unsigned int i;
 
-	for (i = 0; i < STEPS / 2 && !h->error; i++)
+	for (i = 0; i < h->steps && !h->error; i++)
 		h->error = draw(h, 3) ? write_step(h) : check_key(h, draw(h, KEYS));
 	if (!h->error)
 		h->error = check_all(h);
@@ -210,6 +211,7 @@ static int run_tasks(struct history *h, struct env *env, struct history *each)
 		each[n].why = h->why;
 		each[n].prefix = n + 1;
 		each[n].random = h->random + n;
+		each[n].steps = h->steps / 2;
 		error = env->ops->spawn(env, "selftest", run_task, &each[n], &task[n]);
 		if (error)
 			break;
@@ -226,16 +228,16 @@ static int run_tasks(struct history *h, struct env *env, struct history *each)
 /* ---- all of it ---- */
 
 static int run_history(struct history *h, const struct kv_ops *ops, struct env *env,
-		       const char *dir, const char *options, unsigned int steps)
+		       const char *dir, const char *options)
 {
 	unsigned int i;
 	int error = 0;
 
-	for (i = 0; i < steps && !error; i++) {
+	for (i = 0; i < h->steps && !error; i++) {
 		error = draw(h, 3) ? write_step(h) : check_key(h, draw(h, KEYS));
-		if (!error && i % 500 == 250)
+		if (!error && i % 100 == 50)
 			error = walk(h);
-		if (!error && i % 700 == 350 && ops->caps & KV_CAP_PERSISTENT)
+		if (!error && i % 500 == 120 && ops->caps & KV_CAP_PERSISTENT)
 			error = reopen(h, ops, env, dir, options);
 	}
 	return error ? error : check_all(h);
@@ -252,10 +254,11 @@ int storage_selftest_history(const struct kv_ops *ops, struct env *env, const ch
 		return kv_fail(why, -ENOMEM, "no memory for a self-test");
 	memset(h, 0, (1 + TASKS) * sizeof(*h));
 	h->why = why;
+	h->steps = steps;
 	h->random = 0x9e3779b97f4a7c15ull * (seed + 1ull);
 	error = kv_open(ops, env, dir, options, &h->kv, why);
 	if (!error)
-		error = run_history(h, ops, env, dir, options, steps);
+		error = run_history(h, ops, env, dir, options);
 	if (!error)
 		error = run_tasks(h, env, h + 1);
 	if (!error && ops->caps & KV_CAP_VERIFY)

@@ -163,8 +163,8 @@ static void test_evicting_all_leaves_what_is_not_sealed(void **state)
 	assert_int_equal(hash_evict(kv, UINT64_MAX, &evicted), 0);
 	assert_int_equal(count(kv, 0, FITS / 2), FITS / 2 - evicted);
 	assert_true(FITS / 2 - evicted < (256 << 10) / VALUE);
-	assert_int_equal(kv_compact(kv), 0);
-	assert_true(env_memory_used(memory) < MOST / 2);
+	assert_in_range(env_memory_used(memory), 0,
+			MOST / 4); /* no waiting for the cleaner */
 	assert_int_equal(hash_evict(kv, 1, &evicted), 0);
 	close_cache(kv);
 }

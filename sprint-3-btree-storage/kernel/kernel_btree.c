@@ -18,6 +18,8 @@ static struct storage_module module = {
 	.options_in_memory = "segment_bytes=1m,checkpoint_bytes=8m,memory_bytes=64m",
 	.options_in_dir = "memory_bytes=64m",
 	.options_selftest = "segment_bytes=256k,checkpoint_bytes=1m,memory_bytes=4m",
+	.dir = "",
+	.options = "",
 	.memory_mb = 256,
 	.selftest = true,
 };

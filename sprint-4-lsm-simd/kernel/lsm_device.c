@@ -20,6 +20,8 @@ static struct storage_module module = {
 	.options_in_dir = "memory_bytes=64m,record_percent=0",
 	.options_selftest =
 		"segment_bytes=256k,memory_bytes=8m,memtable_bytes=256k,record_percent=0,table_bytes=256k,reserve_bytes=0",
+	.dir = "",
+	.options = "",
 	.memory_mb = 256,
 	.selftest = true,
 };
