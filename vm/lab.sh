@@ -30,18 +30,24 @@ need patch patch
 kernel_dir=$("$vm_dir/kernel_lab.sh" "$arch")
 build=$(realpath -m "${BUILD:-$top/build}")
 copy=$build/labs/$name
-rm -rf "$copy/src"
-mkdir -p "$copy/src/vm"
-cp -r "$vm_dir/module" "$copy/src/vm/"
-for folder in "$top"/sprint-*/; do
-	[ -d "$folder/kernel" ] || continue
-	mkdir -p "$copy/src/$(basename "$folder")"
-	cp -r "$folder"/*.[ch] "$folder/kernel" "$copy/src/$(basename "$folder")/"
-done
+said=$copy/$arch.log
+
+# Two copies of what the patch touches and no more: one as it is, one with the bug.
+copy_sources() { # folder
+	rm -rf "$1"
+	mkdir -p "$1/vm"
+	cp -r "$vm_dir/module" "$1/vm/"
+	grep -q '^+++ b/sprint-' "$lab/plant.patch" || return 0
+	for folder in "$top"/sprint-*/; do
+		[ -d "$folder/kernel" ] || continue
+		mkdir -p "$1/$(basename "$folder")"
+		cp -r "$folder"/*.[ch] "$folder/kernel" "$1/$(basename "$folder")/"
+	done
+}
+copy_sources "$copy/src"
 patch -s -d "$copy/src" -p1 <"$lab/plant.patch" || die "$name/plant.patch no longer fits the sources"
-# What the patch does not touch is not built again: the objects stay from one time to the next.
 modules=$("$vm_dir/build_modules.sh" --arch "$arch" --kernel lab --sources "$copy/src" --out "$copy/$arch")
-programs=$("$vm_dir/programs.sh" "$arch")
+programs=$("$vm_dir/programs.sh" "$arch" vm/tests/note_tool)
 
 boot() { # modules, log
 	# shellcheck disable=SC2086
@@ -53,7 +59,6 @@ boot() { # modules, log
 	}
 }
 
-said=$copy/$arch.log
 boot "$modules" "$said"
 "$vm_dir/decode.sh" --arch "$arch" --modules "$modules" --vmlinux "$kernel_dir/vmlinux" <"$said" >"$said.decoded"
 if [ -z "$checking" ]; then
@@ -69,7 +74,8 @@ while read -r line; do
 	grep -qE -- "$line" "$said.decoded" || bad="$bad\n       not said: $line"
 done <"$lab/expect"
 # The first line of what is expected is the report itself: without the bug it must not come.
-clean=$("$vm_dir/build_modules.sh" --arch "$arch" --kernel lab)
+copy_sources "$copy/clean"
+clean=$("$vm_dir/build_modules.sh" --arch "$arch" --kernel lab --sources "$copy/clean" --out "$copy/$arch-clean")
 boot "$clean" "$said.clean"
 . "$vm_dir/guest/check.sh"
 grep -E "$report_words|unreferenced object" "$said.clean" >"$said.reports" &&

@@ -21,7 +21,7 @@
 #   --log FILE               where the console's text goes; default below $BUILD/vm
 #   --verbose                shows the boot too
 #
-# Exit codes: COMMAND's; 124 after --limit or when the boot says nothing for two minutes; 125 when
+# Exit codes: COMMAND's; 124 after --limit or when the boot says nothing for VM_SILENCE=120 seconds; 125 when
 # the machine ended without a code (a panic). KVM is used where a first boot showed that it
 # works (VM_ACCEL=tcg or kvm decides it by hand), otherwise QEMU translates.
 set -eu
@@ -141,6 +141,6 @@ if [ -n "$shell" ]; then
 else
 	[ -z "$gdb" ] || silence=$limit
 	# shellcheck disable=SC2086
-	"$vmwatch" -n "$nonce" -l "$log" -s "${silence:-120}" -t "$limit" ${cut:+-c "$cut"} $verbose -- "$qemu" "$@" || code=$?
+	"$vmwatch" -n "$nonce" -l "$log" -s "${silence:-${VM_SILENCE:-120}}" -t "$limit" ${cut:+-c "$cut"} $verbose -- "$qemu" "$@" || code=$?
 fi
 exit "$code"
