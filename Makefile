@@ -102,7 +102,7 @@ engine_libs := $(O)/libs4.a $(O)/libs3.a $(O)/libs2.a $(O)/libs1.a
 include harness/harness.mk
 h_obj := $(h_src:%.c=$(O)/%.o)
 h_test_bin := $(h_tests:%=$(O)/harness/tests/%)
-h_programs := kvbench kvcheck
+h_programs := kvbench kvcheck crossing
 $(h_programs:%=$(O)/harness/%): %: %.o $(h_obj) $(engine_libs)
 	$(say)LD $@
 	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)

@@ -43,7 +43,9 @@ static void copy_op(struct storage_op *to, const struct storage_op *from)
 /* How many operations can be done now, and completed. -EPROTO: an index makes no sense. */
 static int ready(struct storage_area *a)
 {
+	/* Pairs with the program's release: the operations below the tail are whole. */
 	u32 submitted = smp_load_acquire(&a->shared->sq_tail) - a->sq_head;
+	/* As well: it has done with the completions below the head. */
 	u32 unseen = a->cq_tail - smp_load_acquire(&a->shared->cq_head);
 
 	if (submitted > a->entries || unseen > a->entries) {
@@ -68,8 +70,10 @@ static void complete_ops(struct storage_area *a, const struct storage_call *c,
 		memset(to->reserved, 0, sizeof(to->reserved));
 	}
 	WRITE_ONCE(a->cq_tail, a->cq_tail + n);
+	/* Pairs with the program's acquire: completions and values before the tail. */
 	smp_store_release(&a->shared->cq_tail, a->cq_tail);
 	WRITE_ONCE(a->sq_head, a->sq_head + n);
+	/* As well: from here on the program may write over these operations. */
 	smp_store_release(&a->shared->sq_head, a->sq_head);
 }
 
@@ -128,7 +132,7 @@ static void work(struct work_struct *w)
 
 long storage_ring_enter(struct storage_session *s, unsigned long most, bool wait)
 {
-	struct storage_area *a = smp_load_acquire(&s->ring);
+	struct storage_area *a = smp_load_acquire(&s->ring); /* as setup released it */
 	long done;
 
 	if (!a)
@@ -154,7 +158,7 @@ long storage_ring_enter(struct storage_session *s, unsigned long most, bool wait
 __poll_t storage_ring_poll(struct storage_session *s, struct file *file,
 			   poll_table *table)
 {
-	struct storage_area *a = smp_load_acquire(&s->ring);
+	struct storage_area *a = smp_load_acquire(&s->ring); /* as setup released it */
 	__poll_t mask = 0;
 
 	if (!a)
@@ -271,7 +275,7 @@ long storage_ring_setup(struct storage_session *s, void __user *arg)
 
 int storage_ring_map(struct storage_session *s, struct vm_area_struct *vma)
 {
-	struct storage_area *a = smp_load_acquire(&s->ring);
+	struct storage_area *a = smp_load_acquire(&s->ring); /* as setup released it */
 
 	if (!a)
 		return -ENXIO;
