@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# build_modules.sh [--arch ARCH] [--kernel stock|lab] [--sources DIR] [--out DIR] [MAKE WORDS...]
+# build_modules.sh [--arch ARCH] [--kernel stock|lab] [--headers DIR] [--sources DIR] [--out DIR]
+#                  [MAKE WORDS...]
 #
 # Builds the modules of every sprint for one kernel, and prints the folder that they are in.
 # The kernel's build writes beside its sources, so it gets a tree of links to them:
@@ -12,14 +13,16 @@
 #   OUT/vm/module/                  the first module of the labs
 #
 # A module may use what a module of an earlier sprint exports. --sources takes another tree
-# than this one (a copy with a planted bug). More words go to make: W=1, C=1, V=1.
+# than this one (a copy with a planted bug), --headers those of a kernel that is installed, such
+# as /lib/modules/$(uname -r)/build. More words go to make: W=1, C=1, V=1.
 set -eu
 . "$(dirname "$0")/lib.sh"
-arch=$(host_arch) kernel=stock sources=$top out=""
+arch=$(host_arch) kernel=stock headers="" sources=$top out=""
 while [ $# -gt 0 ]; do
 	case "$1" in
 	--arch) arch=$2 ;;
 	--kernel) kernel=$2 ;;
+	--headers) headers=$(cd "$2" && pwd) kernel=running ;;
 	--sources) sources=$(cd "$2" && pwd) ;;
 	--out) out=$2 ;;
 	*) break ;;
@@ -28,7 +31,8 @@ while [ $# -gt 0 ]; do
 done
 check_arch "$arch"
 case "$kernel" in
-stock | lab) kernel_dir=$("$vm_dir/kernel_$kernel.sh" "$arch") ;;
+stock | lab) headers=$("$vm_dir/kernel_$kernel.sh" "$arch")/headers ;;
+running) ;;
 *) die "no kernel \"$kernel\": stock or lab" ;;
 esac
 out=$(realpath -m "${out:-${BUILD:-$top/build}/kernel/$arch-$kernel}")
@@ -65,6 +69,6 @@ cc=${cross}gcc
 command -v "${cross}gcc-12" >/dev/null && cc=${cross}gcc-12
 need "$cc" "gcc-$([ "$arch" = arm64 ] && echo aarch64-linux-gnu || echo x86-64-linux-gnu)"
 # There is no vmlinux to make BTF from, which is for BPF alone.
-make -s -C "$kernel_dir/headers" M="$out" ARCH="$(kernel_arch "$arch")" CROSS_COMPILE="$cross" \
+make -s -C "$headers" M="$out" ARCH="$(kernel_arch "$arch")" CROSS_COMPILE="$cross" \
 	CC="$cc" CONFIG_DEBUG_INFO_BTF_MODULES= -j"${JOBS:-2}" "$@" modules >&2 || die "the modules for $arch ($kernel) were not built"
 echo "$out"
