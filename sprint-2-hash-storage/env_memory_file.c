@@ -54,7 +54,7 @@ static int extent_new(struct env_memory *m, uint64_t offset, uint64_t bytes,
 		return error;
 	*out = (struct memory_extent){ .offset = offset, .bytes = bytes };
 	out->p = is_huge(bytes) ? port_alloc_huge((size_t)bytes)
-				: port_alloc_aligned(MEMORY_PAGE, (size_t)bytes);
+				: port_alloc((size_t)bytes);
 	if (!out->p) {
 		give_bytes(m, bytes);
 		return -ENOMEM;
@@ -68,7 +68,7 @@ static void extent_free(struct env_memory *m, const struct memory_extent *e)
 	if (is_huge(e->bytes))
 		port_free_huge(e->p, (size_t)e->bytes);
 	else
-		port_free_aligned(e->p);
+		port_free(e->p);
 	give_bytes(m, e->bytes);
 }
 

@@ -3,13 +3,15 @@
  * hash_cache.c - see hash_cache.h: a shrinker in front of hash_evict().
  *
  * The kernel asks from within an allocation, and that may be one of the store's own, made
- * under its locks. So a request is only noted, and a worker evicts; what it frees comes a
- * moment later than the kernel asked for it.
+ * under its locks. So a worker evicts, and who asks waits for it a moment: where the worker
+ * needs a lock that the waiting thread has, the moment ends in vain, and the kernel looks for
+ * memory elsewhere.
  */
 #include <linux/module.h>
 #include <linux/shrinker.h>
 #include <linux/slab.h>
 #include <linux/version.h>
+#include <linux/wait.h>
 #include <linux/workqueue.h>
 
 #include "../hash_engine.h"
@@ -19,12 +21,15 @@
 /* What a store needs to work: a few segments that are written to or kept for a full disk. */
 enum { FLOOR_BYTES = 16 << 20 };
 
+enum { STEP_BYTES = 1 << 20, PATIENCE_MS = 50 };
+
 struct hash_cache {
 	struct kv *kv;
 	const struct storage_home *home;
 	struct workqueue_struct *queue;
 	struct work_struct work;
-	atomic_long_t wanted; /* bytes */
+	atomic_long_t wanted;   /* bytes */
+	wait_queue_head_t gone; /* some of them */
 	struct shrinker *shrinker;
 	struct shrinker own; /* where the caller has its memory */
 };
@@ -32,10 +37,14 @@ struct hash_cache {
 static void evict(struct work_struct *work)
 {
 	struct hash_cache *c = container_of(work, struct hash_cache, work);
-	long wanted = atomic_long_xchg(&c->wanted, 0);
+	long left = atomic_long_xchg(&c->wanted, 0);
+	uint64_t pairs = 1;
+	int error = 0;
 
-	if (wanted > 0)
-		(void)hash_evict(c->kv, (uint64_t)wanted, NULL);
+	for (; left > 0 && !error && pairs; left -= STEP_BYTES) {
+		error = hash_evict(c->kv, STEP_BYTES, &pairs);
+		wake_up_all(&c->gone);
+	}
 }
 
 static struct hash_cache *cache_of(struct shrinker *s);
@@ -55,16 +64,19 @@ static unsigned long count_pages(struct shrinker *s, struct shrink_control *cont
 	return pages ? pages : SHRINK_EMPTY;
 }
 
-static unsigned long ask_for_pages(struct shrinker *s, struct shrink_control *control)
+static unsigned long free_pages_up(struct shrinker *s, struct shrink_control *control)
 {
 	struct hash_cache *c = cache_of(s);
 	unsigned long bytes = control->nr_to_scan << PAGE_SHIFT, spare = spare_bytes(c);
+	unsigned long left = spare;
 
 	/* The kernel asks again while the worker is at it: what it may take is bounded. */
 	if ((unsigned long)atomic_long_read(&c->wanted) < spare)
 		atomic_long_add((long)min(bytes, spare), &c->wanted);
 	queue_work(c->queue, &c->work);
-	return SHRINK_STOP;
+	wait_event_timeout(c->gone, (left = spare_bytes(c)) < spare,
+			   msecs_to_jiffies(PATIENCE_MS));
+	return left < spare ? (spare - left) >> PAGE_SHIFT : SHRINK_STOP;
 }
 
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
@@ -80,7 +92,7 @@ static int shrinker_begin(struct hash_cache *c)
 	if (!c->shrinker)
 		return -ENOMEM;
 	c->shrinker->count_objects = count_pages;
-	c->shrinker->scan_objects = ask_for_pages;
+	c->shrinker->scan_objects = free_pages_up;
 	c->shrinker->private_data = c;
 	shrinker_register(c->shrinker);
 	return 0;
@@ -102,7 +114,7 @@ static int shrinker_begin(struct hash_cache *c)
 {
 	c->shrinker = &c->own;
 	c->own.count_objects = count_pages;
-	c->own.scan_objects = ask_for_pages;
+	c->own.scan_objects = free_pages_up;
 	c->own.seeks = DEFAULT_SEEKS;
 	return register_shrinker(&c->own, "storage-hash");
 }
@@ -125,6 +137,7 @@ int hash_cache_start(struct kv *kv, const struct storage_home *home,
 	c->kv = kv;
 	c->home = home;
 	INIT_WORK(&c->work, evict);
+	init_waitqueue_head(&c->gone);
 	c->queue = alloc_workqueue("kv-cache", WQ_UNBOUND | WQ_MEM_RECLAIM, 1);
 	if (c->queue)
 		error = shrinker_begin(c);
