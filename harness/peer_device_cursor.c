@@ -9,7 +9,7 @@
  */
 #include "peer_device.h"
 
-enum { FIRST_PAIRS = 8, MOST_PAIRS = 256, BLOCK_BYTES = 64 << 10 };
+enum { FIRST_PAIRS = 16, MOST_PAIRS = 256, BLOCK_BYTES = 64 << 10 };
 
 struct device_cursor {
 	struct kv_cursor c;
@@ -92,7 +92,7 @@ static int step(struct device_cursor *d)
 static void grow(struct device_cursor *d)
 {
 	if (d->s->way != DEVICE_CALL && d->limit < MOST_PAIRS)
-		d->limit *= 2;
+		d->limit *= 4;
 }
 
 static uint32_t first_limit(const struct device_cursor *d)

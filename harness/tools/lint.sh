@@ -12,7 +12,7 @@ step() {
 	}
 }
 sources=$(git ls-files '*.c' '*.h')
-programs=$(git ls-files '*.c' | grep -v '/exercises/.*/lab/')
+programs=$(git ls-files '*.c' | grep -v '/exercises/.*/lab/\|/kernel/\|^vm/module/')
 
 format() {
 	# shellcheck disable=SC2086

@@ -2,6 +2,7 @@
 /*
  * storage_trace.h - tracepoints: /sys/kernel/tracing/events/storage/.
  */
+/* clang-format off */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM storage
 
