@@ -70,7 +70,7 @@ storage_tool $device ack $acked 1000000 900" || true; } | {
 	read -r code acked <"$work/acked"
 	[ "$code" = ok ] || {
 		tail -n 20 "$work/log" >&2
-		die "round $round: a pair that was acknowledged is not there, or the store does not open"
+		die "round $round: no pair was acknowledged: one of before is lost, the store does not open, or the machine did not come up; its last words are above"
 	}
 	echo "round $round: power cut after $acked pairs"
 	round=$((round + 1))
