@@ -20,7 +20,7 @@ backtrace() { # seconds, program, argument...
 	[ -z "${RUNNER:-}" ] && command -v gdb >/dev/null || return
 	DEBUGINFOD_URLS= timeout -s INT -k 3 "$seconds" gdb -q -nx -batch \
 		-ex 'set confirm off' -ex 'set width 0' -ex 'set print frame-arguments scalars' \
-		-ex run -ex 'bt 30' --args "$@" </dev/null 2>/dev/null |
+		-ex run -ex 'bt 30' --args "$@" </dev/null 2>/dev/null 9>&- |
 		awk '
 		/^Program (received|terminated)/ { why = $0 }
 		/malloc_printerr \(str=/ { split($0, part, "\""); why = why " " part[2] }
@@ -49,7 +49,7 @@ run_test() { # program, test, points, limit, where to read
 	local note=$notes/$2 code
 	# Of a program that a signal ended the shell would say so on its own.
 	# shellcheck disable=SC2086
-	{ timeout -k 2 "$4" ${RUNNER:-} "$1" "$2" >"$learn/output" 2>&1; } 2>/dev/null
+	{ timeout -k 2 "$4" ${RUNNER:-} "$1" "$2" >"$learn/output" 2>&1 9>&-; } 2>/dev/null
 	code=$?
 	sed -n 's/^| //p' "$learn/output" >"$note"
 	if [ $code -eq 0 ]; then
@@ -115,7 +115,7 @@ run_checker() { # name, points, build, command before the program...
 		return
 	}
 	# shellcheck disable=SC2086
-	timeout -k 2 $((limit * 20)) "$@" "$program" ${crashed:-} >"$learn/output" 2>&1
+	timeout -k 2 $((limit * 20)) "$@" "$program" ${crashed:-} >"$learn/output" 2>&1 9>&-
 	code=$?
 	if [ $code -eq 0 ]; then
 		result "$name" ok "$points" "$points"
@@ -143,7 +143,7 @@ run_speed() { # points, ratio
 		{
 			timeout 60 ${RUNNER:-} "$learn/obj/release/$check" --speed | sed 's/^/mine\t/'
 			timeout 60 ${RUNNER:-} "$reference" --speed | sed 's/^/reference\t/'
-		} >"$learn/output" 2>/dev/null
+		} >"$learn/output" 2>/dev/null 9>&-
 		awk -F'\t' -v most="$2" '
 		$1 == "mine" { mine[$2] = $3; order[++n] = $2 }
 		$1 == "reference" { reference[$2] = $3; m++ }

@@ -114,6 +114,7 @@ shown() { # a path as a person types it
 # ---- the tree ----
 
 # Makes the tree, or brings it up to date with files that came and went.
+# What is run later has no part in the lock (9>&-): one that hangs must not keep it.
 tree_make() {
 	mkdir -p "$tree"
 	exec 9>"$learn/lock"
@@ -169,5 +170,5 @@ tree_build() { # B, log, target...
 	shift 2
 	make -C "$tree" -L --no-print-directory --silent -j"${JOBS:-2}" BUILD="$learn/obj" B="$b" \
 		PEERS="${LEARN_PEERS-}" EXTRA_CFLAGS="${EXTRA_CFLAGS:-} $learner_flags" \
-		"${@/#@/$learn/obj/$b/}" >"$log" 2>&1
+		"${@/#@/$learn/obj/$b/}" >"$log" 2>&1 9>&-
 }
