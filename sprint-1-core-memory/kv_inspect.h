@@ -58,6 +58,11 @@ struct kv_inspect_ops {
 	int (*structure)(struct env *env, const char *dir, kv_line_fn *line, void *arg,
 			 struct kv_msg *why);
 
+	/* The same of one file alone, wherever it lies. -EOPNOTSUPP: none that this engine can
+	 * read by itself, as its name says. NULL: it has no such files. */
+	int (*structure_of)(struct env *env, const char *path, kv_line_fn *line,
+			    void *arg, struct kv_msg *why);
+
 	/* Gives the newest version of each key that is left, each key once, in no order, and
 	 * tells what is lost. Parts of a batch that is not whole are not given. Needs memory
 	 * for all keys. */

@@ -34,10 +34,11 @@ static int bad(const struct lsm_blob *b, uint64_t offset, const char *what,
 		(unsigned long long)got);
 }
 
-static int check_header(const struct lsm_blob *b, struct kv_msg *why)
+/* What is true of every header that this program wrote. */
+static int read_header(const struct lsm_blob *b, uint8_t h[LSM_BLOB_HEADER_BYTES],
+		       struct kv_msg *why)
 {
-	uint8_t h[LSM_BLOB_HEADER_BYTES];
-	int error = file_read_exact(b->file, b->path, 0, h, sizeof(h), why);
+	int error = file_read_exact(b->file, b->path, 0, h, LSM_BLOB_HEADER_BYTES, why);
 
 	if (error)
 		return error;
@@ -50,6 +51,16 @@ static int check_header(const struct lsm_blob *b, struct kv_msg *why)
 		return kv_fail(why, -EPROTONOSUPPORT,
 			       "%s was written by a newer program: use that one",
 			       b->path);
+	return 0;
+}
+
+static int check_header(const struct lsm_blob *b, struct kv_msg *why)
+{
+	uint8_t h[LSM_BLOB_HEADER_BYTES];
+	int error = read_header(b, h, why);
+
+	if (error)
+		return error;
 	if (port_get_le64(h + 24) != b->store_id)
 		return bad(b, 24, "the store's id", b->store_id, port_get_le64(h + 24),
 			   why);
@@ -121,6 +132,36 @@ static int set_up(struct lsm_blob *b, const struct lsm_blob_summary *expect, boo
 	else
 		b->file->ops->advise(b->file, 0, b->bytes, FILE_RANDOM);
 	return 0;
+}
+
+int lsm_blob_identify(struct env *env, const char *path, uint64_t *file,
+		      uint64_t *store_id, struct kv_msg *why)
+{
+	uint8_t h[LSM_BLOB_HEADER_BYTES];
+	struct lsm_blob *b;
+	int error;
+
+	if (strlen(path) >= ENV_PATH_MAX)
+		return kv_fail(why, -ENAMETOOLONG, "the path of a blob file is too long");
+	b = port_alloc(sizeof(*b));
+	if (!b)
+		return kv_fail(why, -ENOMEM, "no memory for a blob file");
+	memset(b, 0, sizeof(*b));
+	memcpy(b->path, path, strlen(path) + 1);
+	error = env_open(env, path, ENV_READ, &b->file);
+	if (error) {
+		b->file = NULL;
+		(void)kv_fail(why, error, "%s cannot be opened", path);
+		goto out;
+	}
+	error = read_header(b, h, why);
+	if (!error) {
+		*store_id = port_get_le64(h + 24);
+		*file = port_get_le64(h + 32);
+	}
+out:
+	lsm_blob_close(b);
+	return error;
 }
 
 int lsm_blob_open(struct env *env, const char *path, uint64_t file, uint64_t store_id,

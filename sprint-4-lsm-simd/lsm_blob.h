@@ -63,6 +63,10 @@ void lsm_blob_builder_abandon(struct lsm_blob_builder *b);
 
 struct lsm_blob;
 
+/* Whose the file is, as its header says: for tools that find one alone. */
+int lsm_blob_identify(struct env *env, const char *path, uint64_t *file,
+		      uint64_t *store_id, struct kv_msg *why);
+
 /* expect NULL: nothing is known of it (tools). map: through a map where it can be had. */
 int lsm_blob_open(struct env *env, const char *path, uint64_t file, uint64_t store_id,
 		  const struct lsm_blob_summary *expect, bool map, struct lsm_blob **out,

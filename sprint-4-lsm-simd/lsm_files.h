@@ -4,7 +4,8 @@
  *
  *   lsm_files.c          the names, STORE, the manifest: which files make the store
  *   lsm_files_log.c      all segments of a log, record by record: what is good, what is missing
- *   lsm_files_check.c    the findings, and the structure as text; the table of kv_inspect.h
+ *   lsm_files_check.c    the findings; the table of kv_inspect.h
+ *   lsm_files_dump.c     the structure as text, of the store or of one file
  *   lsm_files_salvage.c  what can be saved
  *
  * Nothing of this writes into the directory, and none of it trusts a byte that has no CRC.
@@ -116,7 +117,7 @@ int lsm_files_open_table(const struct lsm_files *f, uint64_t number,
 			 const struct lsm_table *table, struct sst **out,
 			 struct kv_msg *why);
 
-/* ---- lsm_files_check.c, lsm_files_salvage.c ---- */
+/* ---- lsm_files_check.c, lsm_files_dump.c, lsm_files_salvage.c: kv_inspect.h ---- */
 
 int lsm_tell(const struct lsm_teller *t, enum kv_found kind, const char *file,
 	     uint64_t offset, uint64_t bytes, const char *fmt, ...)
@@ -125,6 +126,10 @@ int lsm_tell(const struct lsm_teller *t, enum kv_found kind, const char *file,
 int lsm_tell_files(const struct lsm_teller *t, const struct lsm_files *f);
 /* "00000000002a.sst" into 32 bytes. */
 char *lsm_short_name(char *out, uint64_t number, enum lsm_file_type type);
+int lsm_files_structure(struct env *env, const char *dir, kv_line_fn *line, void *arg,
+			struct kv_msg *why);
+int lsm_files_structure_of(struct env *env, const char *path, kv_line_fn *line, void *arg,
+			   struct kv_msg *why);
 int lsm_files_salvage(struct env *env, const char *dir, kv_salvage_fn *pair,
 		      kv_finding_fn *found, void *arg, struct kv_msg *why);
 

@@ -7,7 +7,7 @@ s4_version := lsm_edit.c lsm_manifest.c lsm_state.c lsm_version.c lsm_run.c lsm_
 s4_work    := lsm_merge.c lsm_keep.c lsm_output.c lsm_flush.c lsm_compaction.c
 s4_engine  := lsm_storage_engine.c lsm_write.c lsm_view.c lsm_read.c lsm_scan.c lsm_snapshot.c lsm_background.c \
 	      lsm_recover.c lsm_identity.c lsm_backup.c lsm_check.c lsm_stats.c lsm_reserve.c
-s4_files   := lsm_files.c lsm_files_log.c lsm_files_check.c lsm_files_salvage.c
+s4_files   := lsm_files.c lsm_files_log.c lsm_files_check.c lsm_files_dump.c lsm_files_salvage.c
 s4_src     := $(s4_memory) $(s4_table) $(s4_version) $(s4_work) $(s4_engine) $(s4_files)
 s4_dir     := $(O)/sprint-4-lsm-simd/tests
 

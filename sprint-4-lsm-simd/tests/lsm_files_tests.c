@@ -449,6 +449,95 @@ static void test_store_whose_process_died_has_no_fault(void **state)
 	story_end(&st);
 }
 
+/* ---- one file alone ---- */
+
+struct text { /* what the lines say */
+	unsigned int lines, entries, records, changes, tables, no_edits;
+};
+
+static int count_kinds(void *arg, const char *line)
+{
+	struct text *t = arg;
+
+	t->lines++;
+	t->entries += !strncmp(line, "    '", 5);
+	t->records += !strncmp(line, "    ", 4) && strstr(line, ": \"") != NULL;
+	t->changes += strstr(line, ", serial ") != NULL;
+	t->tables += !strncmp(line, "    add to level ", 17);
+	t->no_edits += strstr(line, "no edit") != NULL;
+	return 0;
+}
+
+static int dump_alone(struct env_sim *disk, const char *path, struct text *t)
+{
+	struct kv_msg why = { "" };
+	uint64_t before = changes(disk);
+	int error;
+
+	*t = (struct text){ 0 };
+	error = lsm_inspect.structure_of(env_sim_env(disk), path, count_kinds, t, &why);
+	assert_true(!error || error == -EOPNOTSUPP || *why.text);
+	assert_int_equal(changes(disk), before);
+	assert_int_equal(env_sim_live(disk), 0);
+	return error;
+}
+
+static void test_each_file_alone_as_text(void **state)
+{
+	struct story st;
+	struct names f;
+	struct text t;
+	char path[ENV_PATH_MAX];
+	unsigned int tables = 0, blobs = 0;
+	size_t i;
+
+	(void)state;
+	make_closed(&st);
+	list(st.disk, &f);
+	for (i = 0; i < f.n; i++) {
+		const bool table = strstr(f.name[i], ".sst");
+		const bool blob = strstr(f.name[i], ".blob");
+
+		assert_int_equal(env_path(path, "store", f.name[i]), 0);
+		assert_int_equal(dump_alone(st.disk, path, &t),
+				 table || blob ? 0 : -EOPNOTSUPP);
+		tables += table && t.entries > 0;
+		blobs += blob && t.records > 0;
+		if (table || blob) {
+			assert_int_equal(env_sim_flip(st.disk, path, 20, 1), 0);
+			assert_int_equal(dump_alone(st.disk, path, &t), -EBADMSG);
+		}
+	}
+	assert_true(tables > 0 && blobs > 0);
+	assert_int_equal(dump_alone(st.disk, "store", &t), -EOPNOTSUPP);
+	assert_int_equal(dump_alone(st.disk, "store/absent.sst", &t), -ENOENT);
+	assert_int_equal(dump_alone(st.disk, "store/absent.blob", &t), -ENOENT);
+	assert_int_equal(dump_alone(st.disk, "absent/manifest", &t), -ENOENT);
+	story_end(&st);
+}
+
+static void test_manifest_alone_as_text(void **state)
+{
+	struct story st;
+	struct text t, damaged;
+	struct names f;
+	char path[ENV_PATH_MAX];
+
+	(void)state;
+	make_killed(&st);
+	assert_int_equal(dump_alone(st.disk, "store/manifest/", &t), 0);
+	assert_true(t.changes > 0 && t.tables > 0 && !t.no_edits);
+	f = (struct names){ .before = "manifest/" };
+	assert_int_equal(env_sim_env(st.disk)->ops->list(env_sim_env(st.disk),
+							 "store/manifest", add_name, &f),
+			 0);
+	assert_int_equal(env_path(path, "store", f.name[0]), 0);
+	assert_int_equal(env_sim_flip(st.disk, path, 100, 1), 0);
+	assert_int_equal(dump_alone(st.disk, "store/manifest", &damaged), 0);
+	assert_true(damaged.changes < t.changes);
+	story_end(&st);
+}
+
 /* Bytes of all files that hold something, one in so many. */
 static void flip_bytes(struct story *st, const char *what, uint64_t seed, struct tally *t)
 {
@@ -659,6 +748,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		LEAK_CHECKED(test_sound_store_has_neither_fault_nor_note),
 		LEAK_CHECKED(test_store_whose_process_died_has_no_fault),
+		LEAK_CHECKED(test_each_file_alone_as_text),
+		LEAK_CHECKED(test_manifest_alone_as_text),
 		LEAK_CHECKED(test_each_file_missing),
 		LEAK_CHECKED(test_bytes_of_a_closed_store),
 		LEAK_CHECKED(test_bytes_of_a_store_whose_process_died),
