@@ -36,14 +36,14 @@ esac
 in_machine() { # command
 	# shellcheck disable=SC2086
 	VM_DISK_MIB=128 "$vm_dir/run.sh" --arch "$arch" --kernel "$kernel" --modules "$modules" $programs \
-		--disk "$work/disk" --log "$work/log" --limit 600 -- "
+		--disk "$work/disk" --log "$work/log" --limit "${VM_LIMIT:-1800}" -- "
 modprobe storage-$engine dir=/disk/store options=$options || exit 1
 $1"
 }
 # The machine that has this round's disk, and no other.
 cut() {
 	for pid in $(pgrep -x "qemu-system-.*" || pgrep qemu-system); do
-		tr '\0' '\n' <"/proc/$pid/cmdline" 2>/dev/null | grep -q "file=$work/disk" &&
+		{ tr '\0' '\n' <"/proc/$pid/cmdline"; } 2>/dev/null | grep -q "file=$work/disk" &&
 			kill -9 "$pid"
 	done
 }
