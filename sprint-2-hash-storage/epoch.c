@@ -90,6 +90,9 @@ static unsigned int first_slot(void)
 
 unsigned int epoch_enter(struct epoch *e)
 {
+	/* EXERCISE 2.8 begin: take a free slot with the epoch of now
+	 *|	return 0;
+	 */
 	unsigned int i = first_slot();
 
 	for (;; i = (i + 1) % EPOCH_SLOTS) {
@@ -100,17 +103,23 @@ unsigned int epoch_enter(struct epoch *e)
 		    port_cas(slot, &free, port_load_acquire(&e->now)))
 			return i;
 	}
+	/* EXERCISE 2.8 end */
 }
 
 void epoch_leave(struct epoch *e, unsigned int slot)
 {
+	/* EXERCISE 2.8 begin: the slot is free, after all that was read */
 	port_store_release(&e->slot[slot].epoch, (uint64_t)0);
+	/* EXERCISE 2.8 end */
 }
 
 /* The oldest epoch in a slot, or a later one than any item's. Adding nothing orders this
  * with the reader who takes the slot: a load would not. */
 static uint64_t oldest_reader(struct epoch *e)
 {
+	/* EXERCISE 2.8 begin: no slot is overlooked whose reader came first
+	 *|	return 0;
+	 */
 	uint64_t oldest = UINT64_MAX;
 	unsigned int i;
 
@@ -121,11 +130,15 @@ static uint64_t oldest_reader(struct epoch *e)
 			oldest = epoch;
 	}
 	return oldest;
+	/* EXERCISE 2.8 end */
 }
 
 /* Takes the items off the list that nobody can look at any more. Under the lock. */
 static struct epoch_item *detach_free(struct epoch *e)
 {
+	/* EXERCISE 2.8 begin: the first of the list, up to the oldest reader
+	 *|	return NULL;
+	 */
 	struct epoch_item *all = e->first, **p = &e->first;
 	uint64_t oldest;
 
@@ -144,10 +157,12 @@ static struct epoch_item *detach_free(struct epoch *e)
 	e->first = *p;
 	*p = NULL;
 	return all;
+	/* EXERCISE 2.8 end */
 }
 
 void epoch_retire(struct epoch *e, struct epoch_item *item)
 {
+	/* EXERCISE 2.8 begin: at the list's end, with its epoch; now and then collect */
 	struct epoch_item *gone = NULL;
 
 	port_mutex_lock(&e->lock);
@@ -160,6 +175,7 @@ void epoch_retire(struct epoch *e, struct epoch_item *item)
 		gone = detach_free(e);
 	port_mutex_unlock(&e->lock);
 	free_items(gone);
+	/* EXERCISE 2.8 end */
 }
 
 size_t epoch_collect(struct epoch *e)
