@@ -135,6 +135,28 @@ static int dump_raw(const struct target *t)
 	return error ? EXIT_FAILED : EXIT_OK;
 }
 
+/* A table, a log and their like are read alone, if an engine (the one that is named, or any)
+ * says that it can. -1: none does, so it must be a store. */
+static int dump_file(int n, char **argv)
+{
+	const char *path = n ? argv[n - 1] : "";
+	struct kv_msg why = { "" };
+	const struct engine_info *e;
+	size_t i;
+	int error = -EOPNOTSUPP;
+
+	for (i = 0; error == -EOPNOTSUPP && (e = engines_get(i)); i++)
+		if (e->inspect && e->inspect->structure_of &&
+		    (n == 1 || (n == 2 && !strcmp(argv[0], e->name))))
+			error = e->inspect->structure_of(env_posix(), path, put_line,
+							 NULL, &why);
+	if (error == -EOPNOTSUPP)
+		return -1;
+	if (error)
+		cli_complain("%s: %s", path, *why.text ? why.text : strerror(-error));
+	return error ? EXIT_FAILED : EXIT_OK;
+}
+
 /* ---- the command ---- */
 
 static int parse_format(const char *text, enum format *out)
@@ -165,14 +187,16 @@ int cmd_dump(int argc, char **argv)
 		{ 0 },
 	};
 	const struct cli_command command = {
-		"dump", "[ENGINE] DIR", "Prints every pair of the store in DIR.",
+		"dump", "[ENGINE] DIR|FILE", "Prints every pair of the store in DIR.",
 		"A line is a pair, key and value separated by a tab. In text, bytes that cannot\n"
 		"be printed are \\t, \\n, \\\\ or \\xNN; in json a line is an object, with key_hex or\n"
 		"value_hex where bytes are not UTF-8. The order is the engine's: of the keys, if\n"
 		"it is ordered, else any; \"| sort\" makes two dumps comparable.\n\n"
 		"The store is opened as by any program. --raw opens nothing, changes nothing and\n"
 		"reads what refuses to open: the fields of each file, record by record, and the\n"
-		"places that hold none. docs/FORMATS.md explains them.\n\n"
+		"places that hold none. docs/FORMATS.md explains them. --raw FILE reads one file\n"
+		"alone, wherever it lies: of lsm a table (*.sst), a blob file (*.blob), or the\n"
+		"directory manifest, edit by edit.\n\n"
 		"Exit code: 0 done, 1 it cannot be read, 2 usage.",
 		options
 	};
@@ -187,6 +211,9 @@ int cmd_dump(int argc, char **argv)
 		cli_complain("--raw is of files, not of pairs: it takes no other option");
 		return EXIT_USAGE;
 	}
+	code = raw ? dump_file(argc - rest, argv + rest) : -1;
+	if (code >= 0)
+		return code;
 	code = target_find(argc - rest, argv + rest, "dump", &t);
 	if (code != EXIT_OK)
 		return code;

@@ -27,7 +27,12 @@ static int look(const char *dir)
 
 	if (error == 1)
 		return EXIT_OK;
-	if (error)
+	if (error == -ENOTDIR)
+		cli_complain(
+			"%s: a file, not the directory of a store; kvcheck dump --raw "
+			"shows what some files hold",
+			dir);
+	else if (error)
 		cli_complain("%s: %s", dir, strerror(-error));
 	else
 		cli_complain("%s: the directory is empty", dir);

@@ -296,6 +296,52 @@ static void test_dump_raw_shows_each_record_and_what_is_damaged(void **state)
 	assert_true(it.code == 0 || it.code == 1);
 }
 
+/* A table that lies anywhere, and the manifest; and what is none of them. */
+static void test_dump_raw_shows_one_file_alone(void **state)
+{
+	const char *dir = in_scratch("lsm"), *table;
+	struct kv_msg why = { "" };
+	struct kv *kv = NULL;
+	char alone[SCRATCH_PATH + 16];
+	unsigned int i;
+
+	(void)state;
+	assert_int_equal(kv_open(engines_find("lsm")->ops, env_posix(), dir,
+				 "memory_bytes=16m", &kv, &why),
+			 0);
+	for (i = 0; i < PAIRS; i++)
+		put(kv, "pair", i, 1);
+	assert_int_equal(kv_compact(kv), 0);
+	assert_int_equal(kv_close(kv), 0);
+	RUN("dump", "--raw", file_in(dir, "manifest"));
+	expect_code(0);
+	expect_in(it.out, "manifest of store ");
+	expect_in(it.out, ": whole version, serial ");
+	expect_in(it.out, "200 entries, \"pair0000\" to \"pair0199\"");
+
+	(void)snprintf(alone, sizeof(alone), "%s/copy.sst", scratch);
+	table = file_in(dir, "000000000001.sst");
+	if (access(table, F_OK))
+		table = file_in(dir, "000000000002.sst");
+	assert_int_equal(rename(table, alone), 0);
+	RUN("dump", "--raw", "lsm", alone);
+	expect_code(0);
+	expect_in(it.out, "entries 200 (deletes 0)");
+	assert_int_equal(lines_with(it.out, "    'pair"), PAIRS);
+	change_byte(alone, 100);
+	RUN("dump", "--raw", alone);
+	expect_code(1);
+	expect_in(it.err, "damaged at offset ");
+	RUN("dump", "--raw", file_in(dir, "STORE"));
+	expect_code(1);
+	expect_in(it.err, "a file, not the directory of a store");
+	RUN("dump", alone);
+	expect_code(1);
+	expect_in(it.err, "kvcheck dump --raw");
+	RUN("dump", "--raw", "hash", alone);
+	expect_code(1);
+}
+
 static void test_output_that_cannot_be_written_is_an_error(void **state)
 {
 	const struct surroundings full = { .out = "/dev/full" };
@@ -542,6 +588,7 @@ int main(void)
 		TEST(test_verify_opens_a_store_of_a_library),
 		TEST(test_dump_gives_every_pair_in_each_format),
 		TEST(test_dump_raw_shows_each_record_and_what_is_damaged),
+		TEST(test_dump_raw_shows_one_file_alone),
 		TEST(test_output_that_cannot_be_written_is_an_error),
 		TEST(test_salvage_saves_what_is_left),
 		TEST(test_salvage_of_a_store_without_identity),
