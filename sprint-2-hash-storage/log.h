@@ -214,6 +214,9 @@ int log_reclaim(struct log *log, uint64_t number);
  * fewer than the reserve: an owner who gives up many segments at once needs as many again.
  * What is more than that goes. Returns how many files went: there is space for others now. */
 unsigned int log_keep_spares(struct log *log, unsigned int spares);
+/* One spare file less, also of the reserve: for work on a full disk that gives segments back when
+ * it is done. False: there is none, or it can't be removed. */
+bool log_yield_spare(struct log *log);
 
 /* For who writes ahead to a log, and reads its records only when it is opened (log_owner.c).
  * The number of the first segment from the position's on that should be there and is not;

@@ -241,6 +241,17 @@ unsigned int log_keep_spares(struct log *log, unsigned int spares)
 	return n;
 }
 
+bool log_yield_spare(struct log *log)
+{
+	unsigned int n = 0;
+
+	port_mutex_lock(&log->lock);
+	if (log->spares)
+		n = log_drop_spares(log, log->spares - 1);
+	port_mutex_unlock(&log->lock);
+	return n;
+}
+
 /* ---- the task ---- */
 
 /* Pages that are touched here are not first touched by an append. Where syncs are asked

@@ -18,6 +18,8 @@ enum {
 	AGAIN_NS = 1000000000, /* after a failure */
 	SLEEP_NS = 100000, /* a writer's delays are slept in pieces of this at least */
 	DELAY_MAX_NS = 1000000, /* of one write */
+	FLUSH_TRIES =
+		4, /* on a full disk: others may take the room that was made for it */
 };
 
 /* ---- pacing ---- */
@@ -214,6 +216,7 @@ static int flush(struct lsm_store *s, struct lsm_mem *m, struct kv_msg *why)
 static int flush_oldest(struct lsm_store *s, bool *did, struct kv_msg *why)
 {
 	struct lsm_mem *m = lsm_view_oldest(s);
+	unsigned int tries = 0;
 	uint64_t end;
 	int error = 0;
 
@@ -233,7 +236,9 @@ static int flush_oldest(struct lsm_store *s, bool *did, struct kv_msg *why)
 		lsm_store_stop(s, error, "syncing the log");
 	else
 		error = flush(s, m, why);
-	if (error == -ENOSPC && lsm_reserve_give_up(s, LSM_RESERVE_FOR_FLUSH))
+	for (; error == -ENOSPC && tries < FLUSH_TRIES &&
+	       lsm_reserve_give_up(s, LSM_RESERVE_FOR_FLUSH);
+	     tries++)
 		error = flush(s, m, why);
 	if (error)
 		return error;
@@ -339,8 +344,10 @@ static int compact_step(struct lsm_store *s, const struct key_range *range, bool
 	static const struct key_range all = { { "", 0 }, { NULL, 0 } };
 	int error = compact_once(s, range, did, why);
 
-	if (!error && !*did && !range && port_load_acquire(&s->tight))
-		error = compact_once(s, &all, did, why);
+	if (!error && !*did && !range && port_load_acquire(&s->tight)) {
+		range = &all;
+		error = compact_once(s, range, did, why);
+	}
 	if (error == -ENOSPC && lsm_reserve_give_up(s, LSM_RESERVE_FOR_COMPACTION))
 		error = compact_once(s, range, did, why);
 	lsm_reserve_refill(s);

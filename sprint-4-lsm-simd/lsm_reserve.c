@@ -12,7 +12,10 @@
  *   - puts are refused with -ENOSPC at once; deletes are taken;
  *   - the memtable is flushed each second, full or not, and everything compacted as far as it
  *     goes, in pieces of a table, so that what was deleted comes free soon;
- *   - the log keeps no files for later.
+ *   - the log keeps no files for later, but for its own reserve, which deletes are written
+ *     into. A flush takes of that too when nothing else is left: the log's task sees room before
+ *     the flush does for which it was made. While a flush fails the log cannot go on anyway, and
+ *     afterwards it gets back what the flush has made superfluous.
  *
  * When the reserve is whole and there is room for a segment of the log beside it, the store is
  * no longer tight: nobody has to open it anew. A RESERVE that is not whole says to who opens the
@@ -229,7 +232,9 @@ bool lsm_reserve_give_up(struct lsm_store *s, enum lsm_reserve_use use)
 	room = give_up_to(s, reserve_floor(s, use));
 	port_mutex_unlock(&s->reserve_lock);
 	lsm_reserve_tighten(s);
-	return keep_log_files(s, true) || room;
+	if (keep_log_files(s, true) || room)
+		return true;
+	return use == LSM_RESERVE_FOR_FLUSH && s->flusher.task && log_yield_spare(s->log);
 }
 
 void lsm_reserve_refill(struct lsm_store *s)

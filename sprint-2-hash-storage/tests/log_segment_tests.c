@@ -257,6 +257,33 @@ static void test_as_many_spares_as_the_owner_says(void **state)
 	end(&f);
 }
 
+/* The reserve is what log_keep_spares() leaves; an owner who must can have of it as well, and the
+ * next segment that is given up makes it whole again. */
+static void test_spare_of_the_reserve_is_yielded(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, NULL);
+	f.config.reserve = f.config.spares = 2;
+	create_log(&f);
+	(void)fill_segments(&f, 4);
+	sync_all(&f);
+	give_up_all_but_last(&f);
+	assert_int_equal(count_files(&f, ".spare"), 2);
+	assert_int_equal(log_keep_spares(f.log, 0), 0);
+	assert_true(log_yield_spare(f.log));
+	assert_int_equal(count_files(&f, ".spare"), 1);
+	assert_true(log_yield_spare(f.log));
+	assert_int_equal(count_files(&f, ".spare"), 0);
+	assert_false(log_yield_spare(f.log));
+	(void)fill_segments(&f, 4);
+	sync_all(&f);
+	give_up_all_but_last(&f);
+	assert_int_equal(count_files(&f, ".spare"), 2);
+	end(&f);
+}
+
 /* What the owner has otherwise need not reach the device, nor is its file kept. */
 static void test_what_is_superseded_is_not_synced(void **state)
 {
@@ -671,6 +698,7 @@ int main(void)
 		TEST(test_segment_in_the_middle_may_go_first),
 		TEST(test_files_are_recycled_and_stay_few),
 		TEST(test_as_many_spares_as_the_owner_says),
+		TEST(test_spare_of_the_reserve_is_yielded),
 		TEST(test_what_is_superseded_is_not_synced),
 		TEST(test_recycled_bytes_are_not_read_again),
 		TEST(test_segment_that_cannot_be_given_up_is_not_passed),
