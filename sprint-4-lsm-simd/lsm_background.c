@@ -164,13 +164,14 @@ static int work_commit(struct lsm_store *s, const struct lsm_work *w,
 static int turn_records(struct lsm_store *s, struct lsm_mem *m)
 {
 	struct lsm_cursor *c;
+	size_t ranges;
 	int error;
 
 	if (!s->records)
 		return 0;
 	lsm_records_turn(s->records);
-	error = lsm_memtable_tombstones(m->table) ? -EOVERFLOW
-						  : lsm_memtable_cursor(m->table, &c);
+	(void)lsm_memtable_tombstones(m->table, &ranges);
+	error = ranges ? -EOVERFLOW : lsm_memtable_cursor(m->table, &c);
 	if (error) {
 		lsm_records_clear(s->records);
 		return 0;

@@ -12,9 +12,7 @@ int lsm_flush(const struct lsm_work *w, struct lsm_memtable *t, struct lsm_edit 
 {
 	struct lsm_output_config c = {
 		.work = w,
-		.keep = { .snapshot = w->snapshot,
-			  .snapshots = w->snapshots,
-			  .tombstones = lsm_memtable_tombstones(t) },
+		.keep = { .snapshot = w->snapshot, .snapshots = w->snapshots },
 		.table_bytes = UINT64_MAX,
 		.begin = { "", 0 },
 		.pace = w->pace,
@@ -23,13 +21,24 @@ int lsm_flush(const struct lsm_work *w, struct lsm_memtable *t, struct lsm_edit 
 		.stats = stats,
 	};
 	uint64_t begun = w->env->ops->now_ns(w->env);
-	struct lsm_cursor *from;
-	int error = lsm_memtable_cursor(t, &from);
+	const struct lsm_tombstones *const *set;
+	struct lsm_tombstones *ranges;
+	struct lsm_cursor *from = NULL;
+	size_t n;
+	int error;
 
-	if (error)
+	set = lsm_memtable_tombstones(t, &n);
+	error = lsm_tombstones_union(set, n, &ranges);
+	if (!error)
+		error = lsm_memtable_cursor(t, &from);
+	if (error) {
+		lsm_tombstones_free(ranges);
 		return kv_fail(why, error, "no memory to flush a memtable");
+	}
+	c.keep.tombstones = ranges;
 	error = lsm_output(&c, from, why);
 	lsm_cursor_close(from);
+	lsm_tombstones_free(ranges);
 	if (error) {
 		lsm_work_undo(w, edit);
 		lsm_edit_free(edit);

@@ -24,13 +24,21 @@ enum {
 	FILTER_BITS = 16,
 };
 
-struct range_set { /* range tombstones as they stood at some time */
-	struct range_set *older;
-	struct lsm_tombstones *set;
+/*
+ * Range tombstones as they stood at some time, in several sets. A new one is merged with those
+ * before it that are not much larger, as runs of an LSM-tree are (Bentley and Saxe, 1980): so
+ * each tombstone is copied a logarithmic number of times, and a reader looks into a logarithmic
+ * number of sets. What readers may still look at stays until the memtable goes.
+ */
+struct range_list {
+	struct range_list *older;
+	struct lsm_tombstones *own; /* the set that was made for this list; NULL: none */
+	size_t sets;
+	const struct lsm_tombstones *set[]; /* the largest first */
 };
 
 struct lsm_range_room {
-	struct range_set *made;
+	struct range_list *made;
 };
 
 struct lsm_memtable {
@@ -40,7 +48,7 @@ struct lsm_memtable {
 	uint64_t *slot;          /* atomic: address << 16 | filter */
 	uint64_t mask;           /* slots, less one */
 	/* atomic */
-	struct range_set *ranges; /* the newest; written by one thread at a time */
+	struct range_list *ranges; /* the newest; written by one thread at a time */
 	uint64_t range_bytes;
 	bool hashed; /* all of it is in the side hash */
 	/* by their own rules */
@@ -94,13 +102,13 @@ int lsm_memtable_prepare(struct lsm_memtable *t, uint64_t bytes)
 
 void lsm_memtable_free(struct lsm_memtable *t)
 {
-	struct range_set *r, *older;
+	struct range_list *r, *older;
 
 	if (!t)
 		return;
 	for (r = t->ranges; r; r = older) {
 		older = r->older;
-		lsm_tombstones_free(r->set);
+		lsm_tombstones_free(r->own);
 		port_free(r);
 	}
 	if (t->table)
@@ -284,48 +292,89 @@ bool lsm_memtable_get(const struct lsm_memtable *t, struct kv_slice key, uint64_
 
 /* ---- range tombstones ---- */
 
-/* The set of those in t and of n more. */
-static int ranges_with(const struct lsm_memtable *t, const struct lsm_tombstone *d,
-		       size_t n, struct lsm_tombstones **out)
+/* How many of the older sets stay as they are beside one of so many; the others are merged into
+ * it, so that each set has more than twice as many as the next. */
+static size_t sets_that_stay(const struct range_list *old, size_t count)
 {
-	const struct lsm_tombstones *old = lsm_memtable_tombstones(t);
-	const size_t have = lsm_tombstones_count(old);
-	struct lsm_tombstone *all;
+	size_t n = old ? old->sets : 0;
+
+	while (n && (n == LSM_RANGE_SETS - 1 ||
+		     lsm_tombstones_count(old->set[n - 1]) <= 2 * count))
+		count += lsm_tombstones_count(old->set[--n]);
+	return n;
+}
+
+/* The set of d, whose sequences come later. */
+static int set_of_later(const struct lsm_tombstone *d, size_t n,
+			struct lsm_tombstones **out)
+{
+	struct lsm_tombstone *later;
 	size_t i;
 	int error;
 
-	if (n > SIZE_MAX / sizeof(*all) - have)
+	if (n > SIZE_MAX / sizeof(*later))
 		return -ENOMEM;
-	all = port_alloc((have + n) * sizeof(*all));
-	if (!all)
+	later = port_alloc(n * sizeof(*later));
+	if (!later)
 		return -ENOMEM;
-	for (i = 0; i < have; i++)
-		all[i] = lsm_tombstones_at(old, i);
 	for (i = 0; i < n; i++) {
-		all[have + i] = d[i];
-		all[have + i].sequence += LSM_TOMBSTONE_LATER;
+		later[i] = d[i];
+		later[i].sequence += LSM_TOMBSTONE_LATER;
 	}
-	error = lsm_tombstones_new(all, have + n, out);
-	port_free(all);
+	error = lsm_tombstones_new(later, n, out);
+	port_free(later);
 	return error;
+}
+
+/* The list with one set more, which takes the place of those that it was merged with. */
+static int list_with(struct range_list *old, struct lsm_tombstones *new,
+		     struct range_list **out)
+{
+	const size_t had = old ? old->sets : 0;
+	const size_t stay = new ? sets_that_stay(old, lsm_tombstones_count(new)) : had;
+	struct range_list *l = port_alloc(sizeof(*l) + (had + 1) * sizeof(l->set[0]));
+	int error = 0;
+
+	if (!l)
+		return -ENOMEM;
+	*l = (struct range_list){ .older = old, .sets = stay };
+	if (had)
+		memcpy(l->set, old->set, had * sizeof(l->set[0]));
+	l->set[had] = new;
+	if (stay < had) {
+		error = lsm_tombstones_union(&l->set[stay], had - stay + 1, &l->own);
+		l->set[stay] = l->own;
+	} else {
+		l->own = new;
+	}
+	if (error) {
+		port_free(l);
+		return error;
+	}
+	if (stay < had)
+		lsm_tombstones_free(new);
+	l->sets += new != NULL;
+	*out = l;
+	return 0;
 }
 
 int lsm_memtable_reserve_ranges(struct lsm_memtable *t, const struct lsm_tombstone *d,
 				size_t n, struct lsm_range_room **room)
 {
 	struct lsm_range_room *r = port_alloc(sizeof(*r));
-	int error = -ENOMEM;
+	struct lsm_tombstones *new = NULL;
+	int error;
 
 	if (!r)
 		return -ENOMEM;
-	r->made = port_alloc(sizeof(*r->made));
-	if (r->made)
-		error = ranges_with(t, d, n, &r->made->set);
+	error = set_of_later(d, n, &new);
+	if (!error)
+		error = list_with(port_load_relaxed(&t->ranges), new, &r->made);
 	if (!error) {
 		*room = r;
 		return 0;
 	}
-	port_free(r->made);
+	lsm_tombstones_free(new);
 	port_free(r);
 	return error;
 }
@@ -333,12 +382,12 @@ int lsm_memtable_reserve_ranges(struct lsm_memtable *t, const struct lsm_tombsto
 void lsm_memtable_insert_ranges(struct lsm_memtable *t, struct lsm_range_room *room,
 				uint64_t sequence)
 {
-	struct range_set *made = room->made;
+	struct range_list *made = room->made;
 
-	lsm_tombstones_settle(made->set, sequence);
-	made->older = port_load_relaxed(&t->ranges);
-	(void)port_fetch_add(&t->range_bytes,
-			     sizeof(*made) + lsm_tombstones_bytes(made->set));
+	lsm_tombstones_settle(made->own, sequence);
+	(void)port_fetch_add(&t->range_bytes, sizeof(*made) +
+						      made->sets * sizeof(made->set[0]) +
+						      lsm_tombstones_bytes(made->own));
 	port_store_release(&t->ranges, made);
 	port_free(room);
 }
@@ -346,7 +395,7 @@ void lsm_memtable_insert_ranges(struct lsm_memtable *t, struct lsm_range_room *r
 void lsm_memtable_cancel_ranges(struct lsm_memtable *t, struct lsm_range_room *room)
 {
 	(void)t;
-	lsm_tombstones_free(room->made->set);
+	lsm_tombstones_free(room->made->own);
 	port_free(room->made);
 	port_free(room);
 }
@@ -364,11 +413,28 @@ int lsm_memtable_delete_range(struct lsm_memtable *t, const struct lsm_tombstone
 	return error;
 }
 
-const struct lsm_tombstones *lsm_memtable_tombstones(const struct lsm_memtable *t)
+const struct lsm_tombstones *const *lsm_memtable_tombstones(const struct lsm_memtable *t,
+							    size_t *n)
 {
-	const struct range_set *newest = port_load_acquire(&t->ranges);
+	const struct range_list *newest = port_load_acquire(&t->ranges);
 
+	*n = newest ? newest->sets : 0;
 	return newest ? newest->set : NULL;
+}
+
+uint64_t lsm_memtable_cover(const struct lsm_memtable *t, struct kv_slice key,
+			    uint64_t limit)
+{
+	size_t i, n;
+	const struct lsm_tombstones *const *set = lsm_memtable_tombstones(t, &n);
+	uint64_t cover = 0, c;
+
+	for (i = 0; i < n; i++) {
+		c = lsm_tombstones_cover(set[i], key, limit);
+		if (c > cover)
+			cover = c;
+	}
+	return cover;
 }
 
 /* ---- cursor ---- */

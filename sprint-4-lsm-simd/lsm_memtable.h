@@ -62,8 +62,14 @@ int lsm_memtable_reserve_ranges(struct lsm_memtable *t, const struct lsm_tombsto
 void lsm_memtable_insert_ranges(struct lsm_memtable *t, struct lsm_range_room *room,
 				uint64_t sequence);
 void lsm_memtable_cancel_ranges(struct lsm_memtable *t, struct lsm_range_room *room);
-/* As of now; good as long as the memtable is (older sets stay, too). */
-const struct lsm_tombstones *lsm_memtable_tombstones(const struct lsm_memtable *t);
+/* The sets whose union they are, as of now, LSM_RANGE_SETS at most; good as long as the memtable
+ * is (older sets stay, too). */
+enum { LSM_RANGE_SETS = 48 };
+const struct lsm_tombstones *const *lsm_memtable_tombstones(const struct lsm_memtable *t,
+							    size_t *n);
+/* lsm_tombstones_cover() of them all. */
+uint64_t lsm_memtable_cover(const struct lsm_memtable *t, struct kv_slice key,
+			    uint64_t limit);
 
 /* The newest version of key at or before sequence: its stamp and value, which lies in the
  * memtable. False: it has none. Range tombstones are not looked at. */

@@ -28,8 +28,7 @@ static uint64_t cover_in_memory(const struct look *l, struct kv_slice key)
 	unsigned int i;
 
 	for (i = 0; i < l->view->mems; i++) {
-		c = lsm_tombstones_cover(lsm_memtable_tombstones(l->view->mem[i]->table),
-					 key, l->sequence);
+		c = lsm_memtable_cover(l->view->mem[i]->table, key, l->sequence);
 		if (c > cover)
 			cover = c;
 	}

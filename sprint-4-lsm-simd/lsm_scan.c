@@ -246,20 +246,44 @@ static const struct kv_cursor_ops scan_ops = {
 	.close = scan_close,
 };
 
-static int gather_tombstones(struct scan *s)
+static bool has_tombstones(const struct lsm_view *v)
 {
-	const struct lsm_tombstones *set[LSM_MEMTABLES + 1];
-	const struct lsm_view *v = s->view;
-	size_t n = 0;
 	unsigned int i;
+	size_t n;
 
 	for (i = 0; i < v->mems; i++) {
-		set[n] = lsm_memtable_tombstones(v->mem[i]->table);
-		n += set[n] != NULL;
+		(void)lsm_memtable_tombstones(v->mem[i]->table, &n);
+		if (n)
+			return true;
 	}
-	if (v->version->tombstones)
-		set[n++] = v->version->tombstones;
-	return n ? lsm_tombstones_union(set, n, &s->tombstones) : 0;
+	return v->version->tombstones;
+}
+
+static int gather_tombstones(struct scan *s)
+{
+	const struct lsm_view *v = s->view;
+	const size_t most = (size_t)v->mems * LSM_RANGE_SETS + 1;
+	const struct lsm_tombstones **set;
+	size_t n = 0, more;
+	unsigned int i;
+	int error;
+
+	if (!has_tombstones(v))
+		return 0;
+	set = port_alloc(most * sizeof(const struct lsm_tombstones *));
+	if (!set)
+		return -ENOMEM;
+	for (i = 0; i < v->mems; i++) {
+		const struct lsm_tombstones *const *of =
+			lsm_memtable_tombstones(v->mem[i]->table, &more);
+
+		while (more)
+			set[n++] = of[--more];
+	}
+	set[n++] = v->version->tombstones;
+	error = lsm_tombstones_union(set, n, &s->tombstones);
+	port_free(set);
+	return error;
 }
 
 static size_t count_sources(const struct lsm_view *v)

@@ -578,6 +578,45 @@ static void bench_hit_rates(void)
 		       hit_rate((enum lsm_cache_policy)policy, true, false));
 }
 
+/* ---- range deletes ---- */
+
+/* Ranges that don't overlap, in any order, one by one into a memtable: ns each. */
+static double delete_ranges(struct lsm_memory *m, size_t n)
+{
+	struct lsm_memtable *t;
+	uint64_t start, spent;
+	size_t i;
+
+	bench_must(lsm_memtable_new(m, 1 << 20, &t), "memtable");
+	start = bench_now_ns();
+	for (i = 0; i < n; i++) {
+		const size_t at = i * 7919 % n; /* a prime that does not divide n */
+		uint8_t from[KEY], to[KEY];
+		struct lsm_tombstone d = { kv_slice(from, KEY), kv_slice(to, KEY),
+					   i + 1 };
+
+		put_digits(from, at * 10);
+		put_digits(to, at * 10 + 5);
+		bench_must(lsm_memtable_delete_range(t, &d), "range delete");
+	}
+	spent = bench_now_ns() - start;
+	lsm_memtable_free(t);
+	return (double)spent / (double)n;
+}
+
+static void bench_ranges(void)
+{
+	static const size_t counts[] = { 200, 2000, 20000 };
+	struct lsm_memory *m;
+	size_t i;
+
+	bench_must(lsm_memory_new(0, huge, &m), "memory");
+	printf("\nrange deletes into one memtable, ns each\n");
+	for (i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
+		printf("  %6zu ranges %12.0f\n", counts[i], delete_ranges(m, counts[i]));
+	lsm_memory_free(m);
+}
+
 /* ---- the program ---- */
 
 static const struct {
@@ -587,6 +626,7 @@ static const struct {
 	{ "memtable", bench_memtables }, { "filter", bench_filters },
 	{ "compare", bench_comparison }, { "heads", bench_heads },
 	{ "hits", bench_hits },          { "rates", bench_hit_rates },
+	{ "ranges", bench_ranges },
 };
 
 enum { SUBJECTS = sizeof(subjects) / sizeof(subjects[0]) };

@@ -395,24 +395,44 @@ static void test_no_memory_at_every_allocation(void **state)
 
 /* ---- range tombstones ---- */
 
+/* Into one set, the caller's. */
+static struct lsm_tombstones *all_ranges(const struct lsm_memtable *t)
+{
+	size_t n;
+	const struct lsm_tombstones *const *set = lsm_memtable_tombstones(t, &n);
+	struct lsm_tombstones *all;
+
+	assert_true(n <= LSM_RANGE_SETS);
+	assert_int_equal(lsm_tombstones_union(set, n, &all), 0);
+	return all;
+}
+
+static bool has_ranges(const struct lsm_memtable *t)
+{
+	size_t n;
+
+	(void)lsm_memtable_tombstones(t, &n);
+	return n;
+}
+
 static void test_ranges_are_seen_from_when_they_are_added(void **state)
 {
 	struct lsm_memtable *t = make(1 << 16);
 	const struct lsm_tombstone first = { kv_str("a"), kv_str("m"), 5 };
 	const struct lsm_tombstone second = { kv_str("c"), kv_slice(NULL, 0), 9 };
-	const struct lsm_tombstones *before;
+	const struct lsm_tombstones *const *before;
+	size_t n;
 	uint64_t bytes = lsm_memtable_bytes(t);
 
 	(void)state;
-	assert_null(lsm_memtable_tombstones(t));
+	assert_false(has_ranges(t));
 	assert_int_equal(lsm_memtable_delete_range(t, &first), 0);
-	before = lsm_memtable_tombstones(t);
+	before = lsm_memtable_tombstones(t, &n);
+	assert_int_equal(n, 1);
 	assert_int_equal(lsm_memtable_delete_range(t, &second), 0);
-	assert_int_equal(lsm_tombstones_cover(before, kv_str("d"), 100), 5);
-	assert_int_equal(
-		lsm_tombstones_cover(lsm_memtable_tombstones(t), kv_str("d"), 100), 9);
-	assert_int_equal(lsm_tombstones_cover(lsm_memtable_tombstones(t), kv_str("d"), 8),
-			 5);
+	assert_int_equal(lsm_tombstones_cover(before[0], kv_str("d"), 100), 5);
+	assert_int_equal(lsm_memtable_cover(t, kv_str("d"), 100), 9);
+	assert_int_equal(lsm_memtable_cover(t, kv_str("d"), 8), 5);
 	assert_true(lsm_memtable_bytes(t) > bytes + 40);
 	lsm_memtable_free(t);
 }
@@ -424,21 +444,55 @@ static void test_ranges_of_a_batch_get_their_sequences_last(void **state)
 					   { kv_str("c"), kv_str("e"), 3 } };
 	const struct lsm_tombstone nothing = { kv_str("b"), kv_str("a"), 3 };
 	struct lsm_range_room *room;
+	struct lsm_tombstones *all;
 
 	(void)state;
 	assert_int_equal(lsm_memtable_reserve_ranges(t, d, 2, &room), 0);
-	assert_null(lsm_memtable_tombstones(t));
+	assert_false(has_ranges(t));
 	lsm_memtable_cancel_ranges(t, room);
-	assert_null(lsm_memtable_tombstones(t));
+	assert_false(has_ranges(t));
 	assert_int_equal(lsm_memtable_reserve_ranges(t, d, 2, &room), 0);
 	lsm_memtable_insert_ranges(t, room, 20);
-	assert_int_equal(
-		lsm_tombstones_cover(lsm_memtable_tombstones(t), kv_str("d"), 100), 23);
-	assert_int_equal(
-		lsm_tombstones_cover(lsm_memtable_tombstones(t), kv_str("b"), 100), 20);
+	assert_int_equal(lsm_memtable_cover(t, kv_str("d"), 100), 23);
+	assert_int_equal(lsm_memtable_cover(t, kv_str("b"), 100), 20);
 	assert_int_equal(lsm_memtable_reserve_ranges(t, &nothing, 1, &room), 0);
 	lsm_memtable_insert_ranges(t, room, 30);
-	assert_int_equal(lsm_tombstones_count(lsm_memtable_tombstones(t)), 4);
+	all = all_ranges(t);
+	assert_int_equal(lsm_tombstones_count(all), 4);
+	lsm_tombstones_free(all);
+	lsm_memtable_free(t);
+}
+
+/* Against a table of bytes; and what many range deletes cost grows little faster than they. */
+static void test_many_ranges_are_merged_into_few_sets(void **state)
+{
+	enum { RANGES = 600, BYTES = 256 };
+	struct lsm_memtable *t = make(1 << 16);
+	uint64_t newest[BYTES] = { 0 }, bytes = lsm_memtable_bytes(t);
+	unsigned int i, k;
+	size_t n;
+
+	(void)state;
+	for (i = 1; i <= RANGES; i++) {
+		uint8_t from = (uint8_t)core_random_below(BYTES - 1);
+		uint8_t to = (uint8_t)(from + core_random_below(3));
+		const struct lsm_tombstone d = { kv_slice(&from, 1), kv_slice(&to, 1),
+						 i };
+
+		assert_int_equal(lsm_memtable_delete_range(t, &d), 0);
+		for (k = from; k < to; k++)
+			newest[k] = i;
+		for (k = 0; k < BYTES; k++) {
+			const uint8_t key = (uint8_t)k;
+
+			assert_int_equal(
+				lsm_memtable_cover(t, kv_slice(&key, 1), UINT64_MAX >> 2),
+				newest[k]);
+		}
+	}
+	(void)lsm_memtable_tombstones(t, &n);
+	assert_in_range(n, 1, 12);
+	assert_true(lsm_memtable_bytes(t) - bytes < (uint64_t)RANGES * 2000);
 	lsm_memtable_free(t);
 }
 
@@ -575,6 +629,7 @@ int main(void)
 		TEST(test_no_memory_at_every_allocation),
 		TEST(test_ranges_are_seen_from_when_they_are_added),
 		TEST(test_ranges_of_a_batch_get_their_sequences_last),
+		TEST(test_many_ranges_are_merged_into_few_sets),
 		TEST(test_threads_insert_and_read_side_by_side),
 	};
 
