@@ -75,6 +75,9 @@ static void linear_init(struct hash_table *t, uint32_t capacity)
 static bool linear_find(const struct hash_table *t, uint64_t hash, hash_match_fn *match,
 			void *arg, uint64_t *address, uint32_t *probes)
 {
+	/* EXERCISE 2.2 begin: from home on, up to the first empty slot or the reach
+	 *|	return false;
+	 */
 	const struct linear *l = linear_const(t);
 	uint32_t slot = hash_place(hash, l->slots), n = 0;
 	bool found = false;
@@ -95,6 +98,7 @@ static bool linear_find(const struct hash_table *t, uint64_t hash, hash_match_fn
 	if (probes)
 		*probes += n;
 	return found;
+	/* EXERCISE 2.2 end */
 }
 
 static size_t linear_candidates(const struct hash_table *t, uint64_t hash,
@@ -127,6 +131,9 @@ static struct hash_home linear_home(uint32_t capacity)
 
 static int linear_insert(struct hash_table *t, uint64_t hash, uint64_t address)
 {
+	/* EXERCISE 2.2 begin: into the first empty slot from home on
+	 *|	return -ENOSPC;
+	 */
 	struct linear *l = linear(t);
 	uint32_t slot = hash_place(hash, l->slots), n = 0;
 
@@ -142,11 +149,15 @@ static int linear_insert(struct hash_table *t, uint64_t hash, uint64_t address)
 	hash_entry_store(&l->entry[slot], hash_entry(hash_tag(hash), address));
 	t->count++;
 	return 0;
+	/* EXERCISE 2.2 end */
 }
 
 /* The writer's: the slot of exactly this entry; l->slots when there is none. */
 static uint32_t linear_locate(const struct linear *l, uint64_t hash, uint64_t address)
 {
+	/* EXERCISE 2.2 begin: as a search, for exactly this entry at home
+	 *|	return l->slots;
+	 */
 	uint64_t wanted = hash_entry(hash_tag(hash), address);
 	uint32_t home = hash_place(hash, l->slots), slot = home, n;
 
@@ -159,6 +170,7 @@ static uint32_t linear_locate(const struct linear *l, uint64_t hash, uint64_t ad
 			return slot;
 	}
 	return l->slots;
+	/* EXERCISE 2.2 end */
 }
 
 static bool linear_replace(struct hash_table *t, uint64_t hash, uint64_t from,
@@ -175,6 +187,9 @@ static bool linear_replace(struct hash_table *t, uint64_t hash, uint64_t from,
 
 static bool linear_remove(struct hash_table *t, uint64_t hash, uint64_t address)
 {
+	/* EXERCISE 2.2 begin: the hole wanders to the end of the run
+	 *|	return false;
+	 */
 	struct linear *l = linear(t);
 	uint32_t hole = linear_locate(l, hash, address), slot = hole, gap = 0;
 
@@ -197,6 +212,7 @@ static bool linear_remove(struct hash_table *t, uint64_t hash, uint64_t address)
 	hash_entry_store(&l->entry[hole], HASH_EMPTY);
 	t->count--;
 	return true;
+	/* EXERCISE 2.2 end */
 }
 
 static bool linear_next(const struct hash_table *t, uint32_t *cursor,

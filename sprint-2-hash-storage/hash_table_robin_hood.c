@@ -106,6 +106,9 @@ static void robin_init(struct hash_table *t, uint32_t capacity)
 static bool robin_find(const struct hash_table *t, uint64_t hash, hash_match_fn *match,
 		       void *arg, uint64_t *address, uint32_t *probes)
 {
+	/* EXERCISE 2.3 begin: ends at an entry that is nearer to its home
+	 *|	return false;
+	 */
 	const struct robin *r = robin_const(t);
 	uint32_t slot = hash_place(hash, r->slots), mark = mark_at_home(hash), n = 0;
 	bool found = false;
@@ -126,6 +129,7 @@ static bool robin_find(const struct hash_table *t, uint64_t hash, hash_match_fn 
 	if (probes)
 		*probes += n;
 	return found;
+	/* EXERCISE 2.3 end */
 }
 
 static size_t robin_candidates(const struct hash_table *t, uint64_t hash,
@@ -162,6 +166,9 @@ static struct hash_home robin_home(uint32_t capacity)
  * moves first: a reader meets an entry twice rather than never. */
 static int make_room(struct robin *r, uint32_t slot)
 {
+	/* EXERCISE 2.3 begin: look for the end, and only then move
+	 *|	return -ENOSPC;
+	 */
 	uint32_t end = slot;
 
 	for (; r->entry[end] != HASH_EMPTY; end = after(r, end)) {
@@ -176,10 +183,14 @@ static int make_room(struct robin *r, uint32_t slot)
 		end = from;
 	}
 	return 0;
+	/* EXERCISE 2.3 end */
 }
 
 static int robin_insert(struct hash_table *t, uint64_t hash, uint64_t address)
 {
+	/* EXERCISE 2.3 begin: takes the slot of the first who is nearer to home
+	 *|	return -ENOSPC;
+	 */
 	struct robin *r = robin(t);
 	uint32_t slot = hash_place(hash, r->slots), n = 0;
 
@@ -196,6 +207,7 @@ static int robin_insert(struct hash_table *t, uint64_t hash, uint64_t address)
 	hash_entry_store(&r->entry[slot], hash_entry(mark_at_home(hash) + n, address));
 	t->count++;
 	return 0;
+	/* EXERCISE 2.3 end */
 }
 
 /* The writer's: the slot of exactly this entry; r->slots when there is none. */
@@ -227,6 +239,9 @@ static bool robin_replace(struct hash_table *t, uint64_t hash, uint64_t from, ui
 
 static bool robin_remove(struct hash_table *t, uint64_t hash, uint64_t address)
 {
+	/* EXERCISE 2.3 begin: those behind come one nearer
+	 *|	return false;
+	 */
 	struct robin *r = robin(t);
 	uint32_t hole = robin_locate(r, hash, address), slot;
 
@@ -243,6 +258,7 @@ static bool robin_remove(struct hash_table *t, uint64_t hash, uint64_t address)
 	hash_entry_store(&r->entry[hole], HASH_EMPTY);
 	t->count--;
 	return true;
+	/* EXERCISE 2.3 end */
 }
 
 static bool robin_next(const struct hash_table *t, uint32_t *cursor,
