@@ -342,6 +342,9 @@ bool hash_index_holds(struct hash_index *ix, uint64_t hash, uint64_t address)
 
 static int double_directory(struct hash_index *ix, struct hash_directory **at)
 {
+	/* EXERCISE 2.4 begin: a new one, published, then the old one retired
+	 *|	return -ENOSPC;
+	 */
 	struct hash_directory *old = *at, *d;
 	size_t i;
 
@@ -356,16 +359,24 @@ static int double_directory(struct hash_index *ix, struct hash_directory **at)
 	old->item.free = directory_reclaim;
 	epoch_retire(ix->epoch, &old->item);
 	return 0;
+	/* EXERCISE 2.4 end */
 }
 
 /* The bit of the hash that tells a leaf's two halves apart. */
 static bool in_upper_half(const struct hash_leaf *leaf, uint64_t hash)
 {
+	/* EXERCISE 2.4 begin: behind the bits of shard and depth
+	 *|	return false;
+	 */
 	return hash >> (63 - HASH_SHARD_BITS - leaf->depth) & 1;
+	/* EXERCISE 2.4 end */
 }
 
 static int distribute(struct hash_leaf *leaf, struct hash_leaf *const half[2])
 {
+	/* EXERCISE 2.4 begin: each entry goes to its half
+	 *|	return -ENOSPC;
+	 */
 	const struct hash_table_ops *ops = leaf->index->config.table;
 	struct hash_entry entry;
 	uint32_t cursor = 0;
@@ -377,10 +388,14 @@ static int distribute(struct hash_leaf *leaf, struct hash_leaf *const half[2])
 		error = ops->insert(table_of(to), entry.hash, entry.address);
 	}
 	return error;
+	/* EXERCISE 2.4 end */
 }
 
 static int split(struct hash_index *ix, struct hash_shard *s, uint64_t hash)
 {
+	/* EXERCISE 2.4 begin: first all that can fail, then publish and retire
+	 *|	return -ENOSPC;
+	 */
 	struct hash_leaf *leaf = leaf_of(ix, hash), *half[2] = { NULL, NULL };
 	struct hash_directory **at = &ix->directory[hash_index_shard(hash)], *d;
 	size_t i, first, n;
@@ -412,10 +427,14 @@ static int split(struct hash_index *ix, struct hash_shard *s, uint64_t hash)
 	leaf->item.free = leaf_reclaim;
 	epoch_retire(ix->epoch, &leaf->item);
 	return 0;
+	/* EXERCISE 2.4 end */
 }
 
 int hash_index_insert(struct hash_index *ix, uint64_t hash, uint64_t address)
 {
+	/* EXERCISE 2.4 begin: split until there is room
+	 *|	return -ENOSPC;
+	 */
 	struct hash_shard *s = &ix->shard[hash_index_shard(hash)];
 	int error;
 
@@ -434,6 +453,7 @@ int hash_index_insert(struct hash_index *ix, uint64_t hash, uint64_t address)
 		if (error)
 			return error;
 	}
+	/* EXERCISE 2.4 end */
 }
 
 bool hash_index_replace(struct hash_index *ix, uint64_t hash, uint64_t from, uint64_t to)
