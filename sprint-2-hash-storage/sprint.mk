@@ -48,3 +48,7 @@ $(s2_fuzz:%=$(s2_dir)/%): %: %.o $(s2_fuzz_link)
 	$(Q)$(CC) $(CFLAGS) -fsanitize=fuzzer -o $@ $^ $(EXTRA_LDFLAGS) $(own_libs)
 $(s2_fuzz:%=$(s2_dir)/%_corpus): %_corpus: %.o $(s2_dir)/fuzz_corpus.o $(s2_fuzz_link)
 	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(EXTRA_LDFLAGS) $(own_libs)
+
+# Graders of exercises that need the simulated disk.
+s2_sim_checks := 2.5-log-record 2.6-group-commit 2.7-compaction
+$(s2_sim_checks:%=$(O)/sprint-2-hash-storage/exercises/%/check): $(s2_sim)
