@@ -234,13 +234,13 @@ static int put_change(struct dumping *d, uint64_t position, const struct lsm_cha
 {
 	unsigned int level;
 	char key[48];
-	int error = put(d,
-			"  position %llx: %s, serial %llu, next file %llx, log from "
-			"position %llx",
+	int error = put(d, "  position %llx: %s, serial %llu, next file %llx",
 			(unsigned long long)position, c->whole ? "whole version" : "edit",
-			(unsigned long long)c->serial, (unsigned long long)c->next,
-			(unsigned long long)c->edit.log_position);
+			(unsigned long long)c->serial, (unsigned long long)c->next);
 
+	if (!error && c->edit.log_position)
+		error = put(d, "    log from position %llx",
+			    (unsigned long long)c->edit.log_position);
 	if (!error)
 		error = put_edit(d, &c->edit);
 	for (level = 0; !error && level < LSM_LEVELS; level++)
