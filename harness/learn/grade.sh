@@ -131,6 +131,7 @@ run_checker() { # name, points, build, command before the program...
 # The learner's and the reference's by turns; in the best of three tries no row may take
 # longer than RATIO times the reference's.
 run_speed() { # points, ratio
+	local reference
 	reference=$BUILD/release/$check
 	make --no-print-directory --silent -j"${JOBS:-2}" BUILD="$BUILD" B=release PEERS= "$reference" \
 		>"$learn/log" 2>&1 || {
