@@ -35,3 +35,4 @@ EXPORT_SYMBOL_GPL(log_sync_later);
 EXPORT_SYMBOL_GPL(log_synced);
 EXPORT_SYMBOL_GPL(log_wait_room);
 EXPORT_SYMBOL_GPL(log_segment_header_decode);
+EXPORT_SYMBOL_GPL(log_yield_spare);
