@@ -79,11 +79,15 @@ static struct kv_slice suffix_of(const struct btree_node *n, struct kv_slice key
 static bool has_room(const struct btree_node *n, const struct btree_shape *shape,
 		     unsigned int count, size_t bytes)
 {
+	/* EXERCISE 3.1 begin: what is there, and the record, against the page
+	 *|	return false;
+	 */
 	const size_t others = shape->page_bytes - n->heap - n->dead;
 	const size_t fixed =
 		BTREE_NODE_HEADER + (size_t)node_cap_for(count) * BTREE_ENTRY_FIXED;
 
 	return fixed + others + bytes <= shape->page_bytes;
+	/* EXERCISE 3.1 end */
 }
 
 bool btree_node_fits(const struct btree_node *n, const struct btree_shape *shape,
@@ -175,6 +179,7 @@ static int compare_downwards(const void *a, const void *b)
 static void compact(struct btree_node *n, const struct btree_shape *shape,
 		    unsigned int cap)
 {
+	/* EXERCISE 3.1 begin: the records side by side again, without losing one */
 	struct btree_slot *slot = node_slots(n);
 	uint32_t *head = node_heads(n);
 	uint8_t *base = node_base(n);
@@ -195,6 +200,7 @@ static void compact(struct btree_node *n, const struct btree_shape *shape,
 	}
 	set_cap(n, cap);
 	node_make_heads(n);
+	/* EXERCISE 3.1 end */
 }
 
 /* So many bytes between slots and heap, with `count` slots. */
@@ -254,6 +260,7 @@ void btree_node_insert(struct btree_node *n, const struct btree_shape *shape,
 		       unsigned int i, struct kv_slice key, struct kv_slice value,
 		       unsigned int flags)
 {
+	/* EXERCISE 3.1 begin: room, the gap in heads and slots, the record */
 	struct btree_key k = { .suffix = suffix_of(n, key) };
 	const size_t behind = n->count - i;
 	struct btree_slot *slot;
@@ -272,6 +279,7 @@ void btree_node_insert(struct btree_node *n, const struct btree_shape *shape,
 	*head = suffix_head(k.suffix.data, k.suffix.len, n->shared_bytes);
 	*slot = node_put_record(n, k, value, flags);
 	n->count++;
+	/* EXERCISE 3.1 end */
 }
 
 void btree_node_fill_begin(struct btree_node *n, unsigned int count)
@@ -299,6 +307,7 @@ void btree_node_fill_end(struct btree_node *n)
 static void move_value(struct btree_node *n, const struct btree_shape *shape,
 		       unsigned int i, struct kv_slice value, unsigned int flags)
 {
+	/* EXERCISE 3.1 begin: a new record; the old one is dead, and its key saved */
 	uint8_t suffix[BTREE_KEY_MAX];
 	struct btree_slot s = node_slots(n)[i];
 	const struct btree_key k = { .suffix = kv_slice(suffix, s.key_bytes) };
@@ -309,11 +318,15 @@ static void move_value(struct btree_node *n, const struct btree_shape *shape,
 	make_room(n, shape, n->count, k.suffix.len + value.len);
 	node_slots(n)[i] = node_put_record(n, k, value, flags);
 	node_heads(n)[i] = suffix_head(suffix, k.suffix.len, n->shared_bytes);
+	/* EXERCISE 3.1 end */
 }
 
 bool btree_node_set_value(struct btree_node *n, const struct btree_shape *shape,
 			  unsigned int i, struct kv_slice value, unsigned int flags)
 {
+	/* EXERCISE 3.1 begin: in place when it is no longer, else moved if there is room
+	 *|	return false;
+	 */
 	struct btree_slot *s = &node_slots(n)[i];
 
 	if (value.len > s->value_bytes) {
@@ -330,6 +343,7 @@ bool btree_node_set_value(struct btree_node *n, const struct btree_shape *shape,
 	if (!slot_bytes(s, false))
 		s->at = 0;
 	return true;
+	/* EXERCISE 3.1 end */
 }
 
 void btree_node_set_child(struct btree_node *n, const struct btree_shape *shape,
@@ -356,6 +370,7 @@ static void drop_first_key(struct btree_node *n)
 void btree_node_remove(struct btree_node *n, const struct btree_shape *shape,
 		       unsigned int i)
 {
+	/* EXERCISE 3.1 begin: the record dead, the gap closed, entry 0 without a key */
 	uint32_t *head = node_heads(n) + i;
 	struct btree_slot *slot = node_slots(n) + i;
 	const size_t behind = n->count - i - 1u;
@@ -370,4 +385,5 @@ void btree_node_remove(struct btree_node *n, const struct btree_shape *shape,
 	} else if (n->page.level && !i) {
 		drop_first_key(n);
 	}
+	/* EXERCISE 3.1 end */
 }
