@@ -103,6 +103,9 @@ static int append_again(struct move *m, const struct log_record *r, uint64_t *po
 /* Under the shard's lock. The index points here: the record lives. */
 static int move_live(struct move *m, const struct log_record *r, uint64_t hash)
 {
+	/* EXERCISE 2.7 begin: again at the end, and the index follows
+	 *|	return 0;
+	 */
 	uint64_t position;
 	int error = append_again(m, r, &position);
 
@@ -110,13 +113,18 @@ static int move_live(struct move *m, const struct log_record *r, uint64_t hash)
 		(void)hash_index_replace(m->s->index, hash, r->position / LOG_ALIGN,
 					 position / LOG_ALIGN);
 	return error;
+	/* EXERCISE 2.7 end */
 }
 
 static int move_put(struct move *m, const struct log_record *r, uint64_t hash)
 {
+	/* EXERCISE 2.7 begin: it lives when the index points to it
+	 *|	return 0;
+	 */
 	if (!hash_index_holds(m->s->index, hash, r->position / LOG_ALIGN))
 		return 0;
 	return move_live(m, r, hash);
+	/* EXERCISE 2.7 end */
 }
 
 /* Under the shard's lock. All see the delete, and no snapshot needs the way to what was
@@ -130,6 +138,9 @@ static bool is_buried(struct hash_store *s, const struct hash_record *d)
 static int move_delete(struct move *m, const struct log_record *r,
 		       const struct hash_record *d, uint64_t hash)
 {
+	/* EXERCISE 2.7 begin: four cases; when may it go?
+	 *|	return 0;
+	 */
 	struct kv_buf scratch = { 0 };
 	struct hash_lookup l = { .store = m->s, .key = d->key, .buf = &scratch };
 	uint64_t address = r->position / LOG_ALIGN, found, position;
@@ -150,6 +161,7 @@ static int move_delete(struct move *m, const struct log_record *r,
 		(void)hash_index_remove(m->s->index, hash, address);
 	m->dropped += m->oldest;
 	return error;
+	/* EXERCISE 2.7 end */
 }
 
 static int move_retire(struct move *m, const struct log_record *r)
@@ -212,6 +224,9 @@ static void readers_gone(struct epoch_item *item)
 
 static int log_retirement(struct hash_store *s, const struct log_segment *seg)
 {
+	/* EXERCISE 2.7 begin: a record that says so, durable with all that was moved
+	 *|	return -EIO;
+	 */
 	uint8_t payload[HASH_RETIRE_BYTES];
 	struct kv_slice part = { payload, sizeof(payload) };
 	struct log_item item = {
@@ -227,6 +242,7 @@ static int log_retirement(struct hash_store *s, const struct log_segment *seg)
 	error = log_append(s->log, &item, 1, CLEANING);
 	/* Also makes durable what was moved, before the original may go. */
 	return error ? error : log_sync(s->log, item.position);
+	/* EXERCISE 2.7 end */
 }
 
 static int retire(struct hash_store *s, const struct log_segment *seg)
@@ -269,6 +285,9 @@ static uint64_t oldest_serial(const struct hash_store *s)
 /* Takes one that can go off the list. Under the lock. */
 static struct hash_retired *next_reclaimable(struct hash_store *s)
 {
+	/* EXERCISE 2.7 begin: no reader left, no snapshot that could lead there
+	 *|	return NULL;
+	 */
 	uint64_t oldest = oldest_serial(s);
 	struct hash_retired **p, *r;
 
@@ -278,6 +297,7 @@ static struct hash_retired *next_reclaimable(struct hash_store *s)
 			return r;
 		}
 	return NULL;
+	/* EXERCISE 2.7 end */
 }
 
 static void reclaim_all(struct hash_store *s)
@@ -352,6 +372,9 @@ static uint64_t segment_bytes(const struct log_segment *seg)
 
 static int weigh(void *arg, const struct log_segment *seg)
 {
+	/* EXERCISE 2.7 begin: most gain for its cost, the older the better
+	 *|	return 0;
+	 */
 	struct choice *c = arg;
 	uint64_t bytes = segment_bytes(seg), keep, score;
 	bool first = !c->any;
@@ -379,6 +402,7 @@ static int weigh(void *arg, const struct log_segment *seg)
 		c->best = *seg;
 	}
 	return 0;
+	/* EXERCISE 2.7 end */
 }
 
 /* True and the segment to clean next, if more than percent of the sealed bytes is dead. */
