@@ -141,6 +141,7 @@ void btree_change_cancel(struct btree_tree *t, struct btree_change *c)
 static void split(struct btree_tree *t, struct btree_path *path, unsigned int level,
 		  struct kv_slice key, size_t value_bytes)
 {
+	/* EXERCISE 3.3 begin: room in the parent; then, locked: parted and linked */
 	struct btree_node *left = btree_path_node(t, path, level), *parent, *right;
 	struct btree_split *s = &t->split[level];
 	struct btree_child child = { 0, 0 };
@@ -177,6 +178,7 @@ static void split(struct btree_tree *t, struct btree_path *path, unsigned int le
 	} else {
 		btree_page_unpin(t->pager, child.page);
 	}
+	/* EXERCISE 3.3 end */
 }
 
 /* ---- applying ---- */

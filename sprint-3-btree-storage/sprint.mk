@@ -44,3 +44,9 @@ $(s3_fuzz:%=$(s3_dir)/%): %: %.o $(s3_fuzz_link)
 	$(Q)$(CC) $(CFLAGS) -fsanitize=fuzzer -o $@ $^ $(EXTRA_LDFLAGS) $(own_libs)
 $(s3_fuzz:%=$(s3_dir)/%_corpus): %_corpus: %.o $(s2_dir)/fuzz_corpus.o $(s3_fuzz_link)
 	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(EXTRA_LDFLAGS) $(own_libs)
+
+# Graders of exercises: those on the simulated disk, and those that look over the tree's shoulder.
+s3_checks := $(O)/sprint-3-btree-storage/exercises
+$(s3_checks)/3.3-split/check: private EXTRA_LDFLAGS += -Wl,--wrap=btree_node_split,--wrap=btree_node_insert
+$(s3_checks)/3.4-merge-and-borrow/check: private EXTRA_LDFLAGS += -Wl,--wrap=btree_node_set_child,--wrap=btree_node_remove
+$(s3_checks)/3.6-checkpoint/check $(s3_checks)/3.7-recovery/check: $(s2_sim)
