@@ -44,6 +44,9 @@ static inline int compare_entry(const struct node_view *v, unsigned int i,
 static unsigned int search_run(const struct node_view *v, unsigned int lo, uint32_t h,
 			       const struct rest *r, bool *found)
 {
+	/* EXERCISE 3.2 begin: binary search among equal heads
+	 *|	return lo;
+	 */
 	unsigned int hi = lo + 1;
 
 	if (hi < v->count && port_load_relaxed(&v->head[hi]) == h)
@@ -64,6 +67,7 @@ static unsigned int search_run(const struct node_view *v, unsigned int lo, uint3
 			hi = mid;
 	}
 	return lo;
+	/* EXERCISE 3.2 end */
 }
 
 /* The key is below all that share their beginning. Among them is not an inner node's entry 0,
@@ -80,6 +84,10 @@ static unsigned int below_shared(const struct node_view *v, struct kv_slice key,
 static inline unsigned int view_lower_bound(const struct node_view *v,
 					    struct kv_slice key, bool *found)
 {
+	/* EXERCISE 3.2 begin: what all keys begin with, then heads, then keys
+	 *|	*found = false;
+	 *|	return 0;
+	 */
 	const size_t lead = v->prefix_bytes + v->shared_bytes;
 	const size_t common = key.len < lead ? key.len : lead;
 	const uint8_t *k = key.len ? key.data : v->base; /* NULL has no neighbours */
@@ -103,6 +111,7 @@ static inline unsigned int view_lower_bound(const struct node_view *v,
 	if (i == v->count || port_load_relaxed(&v->head[i]) != h)
 		return i;
 	return search_run(v, i, h, &r, found);
+	/* EXERCISE 3.2 end */
 }
 
 unsigned int btree_node_lower_bound(const struct btree_node *n,
@@ -136,6 +145,9 @@ bool btree_node_find(const struct btree_node *n, const struct btree_shape *shape
 unsigned int btree_node_child_index(const struct btree_node *n,
 				    const struct btree_shape *shape, struct kv_slice key)
 {
+	/* EXERCISE 3.2 begin: the last entry whose separator is <= key
+	 *|	return 0;
+	 */
 	struct node_view v;
 	unsigned int i;
 	bool found;
@@ -143,6 +155,7 @@ unsigned int btree_node_child_index(const struct btree_node *n,
 	node_view(&v, n, shape);
 	i = view_lower_bound(&v, key, &found);
 	return i - (!found && i);
+	/* EXERCISE 3.2 end */
 }
 
 uint32_t btree_node_route(const struct btree_node *n, const struct btree_shape *shape,

@@ -21,6 +21,9 @@ enum { WINDOW = 16 };
 static inline unsigned int search_halve(const uint32_t *head, unsigned int *n,
 					unsigned int most, uint32_t key)
 {
+	/* EXERCISE 3.2 begin: halve, without a branch, down to most
+	 *|	return 0;
+	 */
 	unsigned int base = 0;
 
 	while (*n > most) {
@@ -30,19 +33,27 @@ static inline unsigned int search_halve(const uint32_t *head, unsigned int *n,
 		*n -= half;
 	}
 	return base;
+	/* EXERCISE 3.2 end */
 }
 
 unsigned int btree_search_heads_scalar(const uint32_t *head, unsigned int n, uint32_t key)
 {
+	/* EXERCISE 3.2 begin: down to one head, and that one
+	 *|	return 0;
+	 */
 	unsigned int base = search_halve(head, &n, 1, key);
 
 	return n ? base + (port_load_relaxed(&head[base]) < key) : 0;
+	/* EXERCISE 3.2 end */
 }
 
 #ifdef BTREE_SEARCH_NAME
 
 static unsigned int search_few(const uint32_t *head, unsigned int n, uint32_t key)
 {
+	/* EXERCISE 3.2 begin: four at a time, the rest one by one
+	 *|	return 0;
+	 */
 	unsigned int i, less = 0;
 
 	for (i = 0; i + 4 <= n; i += 4)
@@ -50,10 +61,14 @@ static unsigned int search_few(const uint32_t *head, unsigned int n, uint32_t ke
 	for (; i < n; i++)
 		less += port_load_relaxed(&head[i]) < key;
 	return less;
+	/* EXERCISE 3.2 end */
 }
 
 unsigned int btree_search_heads_simd(const uint32_t *head, unsigned int n, uint32_t key)
 {
+	/* EXERCISE 3.2 begin: down to a window, which is compared at once
+	 *|	return 0;
+	 */
 	unsigned int base, rest = n;
 
 	if (n < WINDOW)
@@ -63,6 +78,7 @@ unsigned int btree_search_heads_simd(const uint32_t *head, unsigned int n, uint3
 	if (base > n - WINDOW)
 		base = n - WINDOW;
 	return base + search_window(head + base, key);
+	/* EXERCISE 3.2 end */
 }
 
 unsigned int btree_search_heads(const uint32_t *head, unsigned int n, uint32_t key)
