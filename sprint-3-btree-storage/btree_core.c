@@ -454,6 +454,10 @@ int btree_path_find(struct btree_tree *t, const struct btree_version *version,
 static int path_turn(struct btree_tree *t, struct btree_path *path, unsigned int level,
 		     bool last, struct kv_msg *why)
 {
+	/* EXERCISE 3.5 begin: let go of what is below, then down
+	 *|	btree_path_release(t, path);
+	 *|	return -ENOENT;
+	 */
 	unsigned int below;
 	int error;
 
@@ -463,10 +467,15 @@ static int path_turn(struct btree_tree *t, struct btree_path *path, unsigned int
 	}
 	error = path_pin(t, path, level - 1, path_child(t, path, level), why);
 	return error ? error : path_down(t, path, level - 1, last, why);
+	/* EXERCISE 3.5 end */
 }
 
 int btree_path_next(struct btree_tree *t, struct btree_path *path, struct kv_msg *why)
 {
+	/* EXERCISE 3.5 begin: up to where there is an entry to the right, then down
+	 *|	btree_path_release(t, path);
+	 *|	return -ENOENT;
+	 */
 	unsigned int level;
 
 	for (level = 1; level < path->levels; level++) {
@@ -477,10 +486,15 @@ int btree_path_next(struct btree_tree *t, struct btree_path *path, struct kv_msg
 	}
 	btree_path_release(t, path);
 	return -ENOENT;
+	/* EXERCISE 3.5 end */
 }
 
 int btree_path_prev(struct btree_tree *t, struct btree_path *path, struct kv_msg *why)
 {
+	/* EXERCISE 3.5 begin: up to where there is an entry to the left, then down
+	 *|	btree_path_release(t, path);
+	 *|	return -ENOENT;
+	 */
 	unsigned int level;
 
 	for (level = 1; level < path->levels; level++) {
@@ -491,6 +505,7 @@ int btree_path_prev(struct btree_tree *t, struct btree_path *path, struct kv_msg
 	}
 	btree_path_release(t, path);
 	return -ENOENT;
+	/* EXERCISE 3.5 end */
 }
 
 /* ---- the writer's pages ---- */
@@ -572,6 +587,7 @@ uint32_t btree_page_copy(struct btree_tree *t, uint32_t page)
 void btree_path_set_page(struct btree_tree *t, struct btree_path *path,
 			 unsigned int level, uint32_t page)
 {
+	/* EXERCISE 3.6 begin: link the new page; then the old one goes */
 	uint32_t old = path->page[level];
 	uint64_t birth =
 		((const struct btree_page_header *)btree_page(t->pager, old))->birth;
@@ -580,16 +596,19 @@ void btree_path_set_page(struct btree_tree *t, struct btree_path *path,
 	path->page[level] = page;
 	btree_page_unpin(t->pager, old);
 	btree_tree_drop(t, old, birth);
+	/* EXERCISE 3.6 end */
 }
 
 void btree_path_copy(struct btree_tree *t, struct btree_path *path, unsigned int from)
 {
+	/* EXERCISE 3.6 begin: top down: what is frozen is copied */
 	unsigned int level = path->levels;
 
 	while (level-- > from)
 		if (btree_path_node(t, path, level)->page.birth <= t->frozen)
 			btree_path_set_page(t, path, level,
 					    btree_page_copy(t, path->page[level]));
+	/* EXERCISE 3.6 end */
 }
 
 void btree_path_grow(struct btree_tree *t, struct btree_path *path)

@@ -112,6 +112,9 @@ static void look_ahead(struct btree_cursor *c)
 /* From where the path stands to the first entry at or behind it. */
 static int settle(struct btree_cursor *c)
 {
+	/* EXERCISE 3.5 begin: over the ends of leaves, also of empty ones
+	 *|	return leave_path(c, -ENOENT);
+	 */
 	int error;
 
 	while (c->path.index[0] >= leaf_of(c)->count) {
@@ -122,6 +125,7 @@ static int settle(struct btree_cursor *c)
 	}
 	prefetch_ahead(c, RECORDS_AHEAD);
 	return show(c);
+	/* EXERCISE 3.5 end */
 }
 
 /* Where a walk forwards begins, nobody has asked for the first records yet. */
@@ -137,6 +141,9 @@ static int begin_walk(struct btree_cursor *c)
 
 static int cursor_seek(struct kv_cursor *base, struct kv_slice key)
 {
+	/* EXERCISE 3.5 begin: let go of the old path; the first entry >= key
+	 *|	return leave_path(cursor_of(base), -ENOENT);
+	 */
 	struct btree_cursor *c = cursor_of(base);
 	int error;
 
@@ -146,10 +153,14 @@ static int cursor_seek(struct kv_cursor *base, struct kv_slice key)
 	if (error)
 		return leave_path(c, error);
 	return begin_walk(c);
+	/* EXERCISE 3.5 end */
 }
 
 static int cursor_next(struct kv_cursor *base)
 {
+	/* EXERCISE 3.5 begin: from outside the first, else one on
+	 *|	return leave_path(cursor_of(base), -ENOENT);
+	 */
 	struct btree_cursor *c = cursor_of(base);
 	int error;
 
@@ -160,10 +171,14 @@ static int cursor_next(struct kv_cursor *base)
 	error = btree_path_edge(&c->store->tree, &c->snap->version, false, &c->path,
 				NULL);
 	return error ? leave_path(c, error) : begin_walk(c);
+	/* EXERCISE 3.5 end */
 }
 
 static int cursor_prev(struct kv_cursor *base)
 {
+	/* EXERCISE 3.5 begin: from outside the last, else one back
+	 *|	return leave_path(cursor_of(base), -ENOENT);
+	 */
 	struct btree_cursor *c = cursor_of(base);
 	int error = 0;
 
@@ -176,6 +191,7 @@ static int cursor_prev(struct kv_cursor *base)
 		return leave_path(c, error);
 	c->path.index[0]--;
 	return show(c);
+	/* EXERCISE 3.5 end */
 }
 
 static void cursor_close(struct kv_cursor *base)
