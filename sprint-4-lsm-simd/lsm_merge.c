@@ -41,6 +41,9 @@ struct merge {
  * sources, whichever way the merge goes. */
 static inline bool beats(struct merge *m, unsigned int a, unsigned int b)
 {
+	/* EXERCISE 4.5 begin: outside comes last; then key, stamp, source
+	 *|	return false;
+	 */
 	const struct source *x = &m->source[a], *y = &m->source[b];
 	int order;
 
@@ -54,6 +57,7 @@ static inline bool beats(struct merge *m, unsigned int a, unsigned int b)
 		return a < b;
 	}
 	return (order < 0) != m->backward;
+	/* EXERCISE 4.5 end */
 }
 
 static bool stands_at(const struct source *s, struct kv_slice key, uint64_t stamp)
@@ -89,6 +93,10 @@ static inline int step(struct merge *m, unsigned int i)
 /* Plays all matches anew. */
 static void build(struct merge *m)
 {
+	/* EXERCISE 4.5 begin: from the leaves up
+	 *|	m->runner_up = NOBODY;
+	 *|	m->winner = 0;
+	 */
 	unsigned int *winner = m->loser + m->n;
 	unsigned int i, a, b;
 
@@ -106,6 +114,7 @@ static void build(struct merge *m)
 		}
 		m->winner = winner[i];
 	}
+	/* EXERCISE 4.5 end */
 }
 
 /* The best of those who lost to the winner itself: all others lost to one of them. */
@@ -123,6 +132,7 @@ static unsigned int find_runner_up(struct merge *m)
 /* The winner has moved: who is it now? */
 static inline void replay(struct merge *m)
 {
+	/* EXERCISE 4.5 begin: the winner against the losers on its path */
 	unsigned int w = m->winner, i, lost;
 
 	if (m->runner_up != NOBODY) {
@@ -140,6 +150,7 @@ static inline void replay(struct merge *m)
 	if (w == m->winner)
 		m->runner_up = find_runner_up(m);
 	m->winner = w;
+	/* EXERCISE 4.5 end */
 }
 
 /* Shows the winner's entry; when even it is outside, all are. */
@@ -199,6 +210,9 @@ static int enter(struct merge *m)
  * memtable entries may come in between meanwhile. */
 static int step_before(struct merge *m, unsigned int i)
 {
+	/* EXERCISE 4.5 begin: there may be several steps
+	 *|	return 0;
+	 */
 	const struct source *s = &m->source[i], *w = &m->source[m->winner];
 	int error;
 
@@ -207,12 +221,16 @@ static int step_before(struct merge *m, unsigned int i)
 	} while (!error && s->there &&
 		 lsm_entry_compare(s->key, s->stamp, w->key, w->stamp) >= 0);
 	return error;
+	/* EXERCISE 4.5 end */
 }
 
 /* Now the other way: the others go to the other side of where the merge stands. The winner
  * comes last, because its key says where that is. */
 static int turn(struct merge *m)
 {
+	/* EXERCISE 4.5 begin: the others around the winner, then it too
+	 *|	return -EOPNOTSUPP;
+	 */
 	const struct source *w = &m->source[m->winner];
 	unsigned int i;
 	int error;
@@ -230,11 +248,15 @@ static int turn(struct merge *m)
 	}
 	error = step(m, m->winner);
 	return error ? error : show_anew(m);
+	/* EXERCISE 4.5 end */
 }
 
 /* Moves the others that stand at the winner's entry as well. 1: there were some. */
 static int pass_equals(struct merge *m)
 {
+	/* EXERCISE 4.5 begin: only those that stand at the same entry
+	 *|	return 0;
+	 */
 	const struct source *w = &m->source[m->winner];
 	int error, found = 0;
 	unsigned int i;
@@ -248,6 +270,7 @@ static int pass_equals(struct merge *m)
 		found = 1;
 	}
 	return found;
+	/* EXERCISE 4.5 end */
 }
 
 static int move_past_equals(struct merge *m)
