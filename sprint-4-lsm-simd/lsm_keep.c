@@ -19,6 +19,9 @@
 /* The first snapshot that sees the sequence; c->snapshots: the newest state alone does. */
 static size_t stripe_of(const struct lsm_keep_config *c, uint64_t sequence)
 {
+	/* EXERCISE 4.8 begin: binary search
+	 *|	return 0;
+	 */
 	size_t low = 0, high = c->snapshots, middle;
 
 	while (low < high) {
@@ -29,6 +32,7 @@ static size_t stripe_of(const struct lsm_keep_config *c, uint64_t sequence)
 			high = middle;
 	}
 	return low;
+	/* EXERCISE 4.8 end */
 }
 
 static uint64_t stripe_end(const struct lsm_keep_config *c, size_t stripe)
@@ -44,6 +48,9 @@ int lsm_keep_begin(struct lsm_keep *k, const struct lsm_keep_config *c)
 
 int lsm_keep(struct lsm_keep *k, struct kv_slice key, uint64_t stamp)
 {
+	/* EXERCISE 4.8 begin: is it seen by anybody?
+	 *|	return 1;
+	 */
 	const struct lsm_keep_config *c = &k->config;
 	uint64_t sequence = lsm_sequence(stamp), last = lsm_sequence(k->stamp);
 	size_t stripe = stripe_of(c, sequence);
@@ -72,6 +79,7 @@ int lsm_keep(struct lsm_keep *k, struct kv_slice key, uint64_t stamp)
 		return 0;
 	}
 	return 1;
+	/* EXERCISE 4.8 end */
 }
 
 void lsm_keep_end(struct lsm_keep *k)
@@ -81,10 +89,14 @@ void lsm_keep_end(struct lsm_keep *k)
 
 bool lsm_keep_tombstone(const struct lsm_keep_config *c, const struct lsm_tombstone *t)
 {
+	/* EXERCISE 4.8 begin: hides it anything that a newer one does not?
+	 *|	return true;
+	 */
 	size_t stripe = stripe_of(c, t->sequence);
 
 	if (c->bottom && !stripe)
 		return false;
 	return lsm_tombstones_cover(c->tombstones, t->begin, stripe_end(c, stripe)) <=
 	       t->sequence;
+	/* EXERCISE 4.8 end */
 }
