@@ -204,6 +204,7 @@ static uint64_t shard_limit(const struct lsm_cache *c)
 static void make_room(struct lsm_cache *c, struct shard *s, size_t bytes,
 		      struct block **gone)
 {
+	/* EXERCISE 4.9 begin: from the last one on; marked and held ones stay */
 	uint64_t looks = 2 * s->blocks;
 	const uint64_t limit = shard_limit(c);
 
@@ -218,6 +219,7 @@ static void make_room(struct lsm_cache *c, struct shard *s, size_t bytes,
 		drop_block(c, s, e, gone);
 		s->evictions++;
 	}
+	/* EXERCISE 4.9 end */
 }
 
 static void free_blocks(struct lsm_cache *c, struct block *gone)
@@ -350,6 +352,9 @@ void lsm_cache_resize(struct lsm_cache *c, uint64_t bytes)
 bool lsm_cache_find(struct lsm_cache *c, uint64_t file, uint64_t offset,
 		    struct lsm_block *out)
 {
+	/* EXERCISE 4.9 begin: a hit: one holder more, and what the policy does
+	 *|	return false;
+	 */
 	const uint64_t hash = hash_of(file, offset);
 	struct shard *s = shard_of(c, hash);
 	struct block *e;
@@ -370,6 +375,7 @@ bool lsm_cache_find(struct lsm_cache *c, uint64_t file, uint64_t offset,
 	if (e)
 		block_out(e, out);
 	return e;
+	/* EXERCISE 4.9 end */
 }
 
 int lsm_cache_alloc(struct lsm_cache *c, size_t bytes, struct lsm_block *out)
@@ -390,6 +396,9 @@ int lsm_cache_alloc(struct lsm_cache *c, size_t bytes, struct lsm_block *out)
 static struct block *insert_block(struct lsm_cache *c, struct shard *s, struct block *e,
 				  uint64_t hash, bool cold, struct block **gone)
 {
+	/* EXERCISE 4.9 begin: somebody may have been first
+	 *|	return NULL;
+	 */
 	struct block *first = find_block(s, hash, e->file, e->offset);
 
 	if (first) {
@@ -413,6 +422,7 @@ static struct block *insert_block(struct lsm_cache *c, struct shard *s, struct b
 	s->blocks++;
 	s->inserts++;
 	return NULL;
+	/* EXERCISE 4.9 end */
 }
 
 void lsm_cache_insert(struct lsm_cache *c, uint64_t file, uint64_t offset, bool cold,
@@ -436,6 +446,9 @@ void lsm_cache_insert(struct lsm_cache *c, uint64_t file, uint64_t offset, bool 
 
 void lsm_cache_release(struct lsm_cache *c, struct lsm_block *b)
 {
+	/* EXERCISE 4.9 begin: the last holder of a loose block frees it
+	 *|	*b = (struct lsm_block){ NULL, 0, NULL };
+	 */
 	struct block *e = block_of(b);
 
 	if (!e)
@@ -446,6 +459,7 @@ void lsm_cache_release(struct lsm_cache *c, struct lsm_block *b)
 		block_free(c, e);
 	}
 	*b = (struct lsm_block){ NULL, 0, NULL };
+	/* EXERCISE 4.9 end */
 }
 
 void lsm_cache_forget(struct lsm_cache *c, uint64_t file)
