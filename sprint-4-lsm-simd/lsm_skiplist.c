@@ -55,12 +55,16 @@ static int compare_tails(struct kv_slice a, struct kv_slice b)
 /* Does n stand before p? */
 static inline bool stands_before(const struct lsm_node *n, const struct place *p)
 {
+	/* EXERCISE 4.1 begin: heads first, then tails; the newest first
+	 *|	return false;
+	 */
 	int order;
 
 	if (n->head != p->head)
 		return n->head < p->head;
 	order = compare_tails(lsm_node_key(n), p->key);
 	return order ? order < 0 : n->stamp > p->stamp;
+	/* EXERCISE 4.1 end */
 }
 
 unsigned int lsm_skiplist_height(uint64_t random)
@@ -132,6 +136,9 @@ static inline const struct lsm_node *walk(const struct lsm_node *at, unsigned in
 /* The last node before p, or the root. */
 static const struct lsm_node *descend(const struct lsm_skiplist *l, const struct place *p)
 {
+	/* EXERCISE 4.1 begin: walk() on each level, from the highest
+	 *|	return &l->root;
+	 */
 	unsigned int level = port_load_acquire(&l->levels);
 	const struct lsm_node *at = &l->root;
 	struct lsm_node *next = NULL;
@@ -139,6 +146,7 @@ static const struct lsm_node *descend(const struct lsm_skiplist *l, const struct
 	while (level--)
 		at = walk(at, level, p, next, &next);
 	return at;
+	/* EXERCISE 4.1 end */
 }
 
 static struct lsm_node *unless_root(const struct lsm_skiplist *l,
@@ -218,6 +226,7 @@ static bool splice_at_end(const struct lsm_skiplist *l, const struct place *p,
 static void splice_search(const struct lsm_skiplist *l, const struct place *p,
 			  unsigned int height, struct splice *s)
 {
+	/* EXERCISE 4.1 begin: descend, and note where on each level */
 	unsigned int level = port_load_acquire(&l->levels);
 	const struct lsm_node *at = &l->root;
 	struct lsm_node *next = NULL;
@@ -233,18 +242,22 @@ static void splice_search(const struct lsm_skiplist *l, const struct place *p,
 			s->behind[level] = next;
 		}
 	}
+	/* EXERCISE 4.1 end */
 }
 
 static void raise_levels(struct lsm_skiplist *l, uint32_t height)
 {
+	/* EXERCISE 4.1 begin: another thread may raise them too */
 	uint32_t levels = port_load_relaxed(&l->levels);
 
 	while (levels < height && !port_cas(&l->levels, &levels, height))
 		;
+	/* EXERCISE 4.1 end */
 }
 
 void lsm_skiplist_insert(struct lsm_skiplist *l, struct lsm_node *n, unsigned int height)
 {
+	/* EXERCISE 4.1 begin: by port_cas(), the lowest level first */
 	const struct place p = { n->head, lsm_node_key(n), n->stamp };
 	struct splice s;
 	unsigned int level;
@@ -264,4 +277,5 @@ void lsm_skiplist_insert(struct lsm_skiplist *l, struct lsm_node *n, unsigned in
 		if (!behind)
 			port_store_release(&l->tail[level], n);
 	}
+	/* EXERCISE 4.1 end */
 }
