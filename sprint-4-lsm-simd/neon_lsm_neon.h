@@ -32,23 +32,34 @@ static inline uint16x8_t ops_bits(uint32_t h, const uint32_t *odd)
 /* All ones in the lanes whose bit is set in the block. */
 static inline uint8x8_t ops_probe(uint8x16x4_t block, uint16x8_t bits)
 {
+	/* EXERCISE 4.3 begin: vqtbl4_u8() picks eight bytes at once
+	 *|	return vdup_n_u8(0xff);
+	 */
 	const uint8x8_t byte = vqtbl4_u8(block, vshrn_n_u16(bits, 3));
 	const uint8x8_t bit = vand_u8(vmovn_u16(bits), vdup_n_u8(7));
 
 	return vtst_u8(byte, vshl_u8(vdup_n_u8(1), vreinterpret_s8_u8(bit)));
+	/* EXERCISE 4.3 end */
 }
 
 /* Lanes from `probes` on do not count. */
 static inline uint8x8_t ops_excuse(uint8x8_t set, unsigned int probes)
 {
+	/* EXERCISE 4.3 begin: all ones from lane probes on
+	 *|	return set;
+	 */
 	static const uint8_t lane[8] = { 0, 1, 2, 3, 4, 5, 6, 7 };
 
 	return vorr_u8(set, vcge_u8(vld1_u8(lane), vdup_n_u8((uint8_t)probes)));
+	/* EXERCISE 4.3 end */
 }
 
 static inline bool ops_filter_block(const uint8_t *block, unsigned int probes, uint32_t h,
 				    const uint32_t *odd)
 {
+	/* EXERCISE 4.3 begin: up to sixteen probes
+	 *|	return true;
+	 */
 	const uint8x16x4_t all = { { vld1q_u8(block), vld1q_u8(block + 16),
 				     vld1q_u8(block + 32), vld1q_u8(block + 48) } };
 	uint8x8_t set = ops_excuse(ops_probe(all, ops_bits(h, odd)), probes);
@@ -57,6 +68,7 @@ static inline bool ops_filter_block(const uint8_t *block, unsigned int probes, u
 		set = vand_u8(set, ops_excuse(ops_probe(all, ops_bits(h, odd + 8)),
 					      probes - 8));
 	return vget_lane_u64(vreinterpret_u64_u8(set), 0) == UINT64_MAX;
+	/* EXERCISE 4.3 end */
 }
 
 /* The first of sixteen bytes that differs; 16: none does. NEON has no movemask: each byte

@@ -50,6 +50,9 @@ unsigned int lsm_filter_probes(unsigned int bits_per_key)
 
 size_t lsm_filter_bytes(size_t n, unsigned int bits_per_key)
 {
+	/* EXERCISE 4.3 begin: whole blocks, at least so many bits
+	 *|	return 0;
+	 */
 	const size_t block_bits = LSM_FILTER_BLOCK * 8;
 	const size_t keys = n / block_bits, rest = n % block_bits;
 
@@ -57,21 +60,31 @@ size_t lsm_filter_bytes(size_t n, unsigned int bits_per_key)
 	return (keys * bits_per_key +
 		(rest * bits_per_key + block_bits - 1) / block_bits) *
 	       LSM_FILTER_BLOCK;
+	/* EXERCISE 4.3 end */
 }
 
 static inline size_t block_of(size_t bytes, uint64_t hash)
 {
+	/* EXERCISE 4.3 begin: the offset of its block; no division
+	 *|	return 0;
+	 */
 	return (size_t)((hash >> 32) * (uint64_t)(bytes / LSM_FILTER_BLOCK) >> 32) *
 	       LSM_FILTER_BLOCK;
+	/* EXERCISE 4.3 end */
 }
 
 static inline unsigned int probe_bit(uint64_t hash, unsigned int i)
 {
+	/* EXERCISE 4.3 begin: nine bits of a product
+	 *|	return 0;
+	 */
 	return ((uint32_t)hash * odd[i]) >> 23;
+	/* EXERCISE 4.3 end */
 }
 
 void lsm_filter_add(uint8_t *filter, size_t bytes, unsigned int probes, uint64_t hash)
 {
+	/* EXERCISE 4.3 begin: set a bit for each probe */
 	uint8_t *block;
 	unsigned int i;
 
@@ -83,11 +96,15 @@ void lsm_filter_add(uint8_t *filter, size_t bytes, unsigned int probes, uint64_t
 
 		block[bit / 8] |= (uint8_t)(1u << bit % 8);
 	}
+	/* EXERCISE 4.3 end */
 }
 
 bool lsm_filter_test_scalar(const uint8_t *filter, size_t bytes, unsigned int probes,
 			    uint64_t hash)
 {
+	/* EXERCISE 4.3 begin: is each of these bits set?
+	 *|	return true;
+	 */
 	const uint8_t *block;
 	unsigned int i;
 
@@ -101,6 +118,7 @@ bool lsm_filter_test_scalar(const uint8_t *filter, size_t bytes, unsigned int pr
 			return false;
 	}
 	return true;
+	/* EXERCISE 4.3 end */
 }
 
 void lsm_filter_prefetch(const uint8_t *filter, size_t bytes, uint64_t hash)
