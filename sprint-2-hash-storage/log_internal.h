@@ -70,6 +70,7 @@ struct log {
 	 * many there should be: one, and more where appends have outrun the device. */
 	struct log_segment_file *ready;
 	unsigned int readies, ahead;
+	bool stray; /* a file may have the number `next` that is none of these */
 	struct env_task *task;
 	bool closing;
 	uint64_t group_position; /* the task syncs up to here ... */

@@ -11,7 +11,8 @@
 
 enum {
 	TOUCH_BYTES = 4096, /* the smallest page that there is */
-	AHEAD_MAX = 4,      /* segments that are made ahead */
+	AHEAD_MAX = 4,      /* segments that are made ahead, */
+	ROOMY = 16,         /* several only where the disk has room for so many more */
 };
 
 /* ---- making room ---- */
@@ -69,12 +70,21 @@ static int check_numbers(struct log *log, uint64_t number, uint64_t units)
 	return -EFBIG;
 }
 
-/* The last one first: should one stay, its number is the next, and it is written over. */
+/* The last one first, and each durably before the one before it: should one stay, or come
+ * back after a crash, its number is the next, and it is written over. With a hole before it
+ * it would pass for the rest of a log of which a part is lost. */
 int log_discard_ready(struct log *log)
 {
+	struct env *env = log->config.env;
 	struct log_segment_file **last;
 	int error = 0;
 
+	if (log->stray) {
+		error = log_segment_discard(log, log->next, false);
+		if (!error || error == -ENOENT)
+			error = log->ready ? env->ops->sync_dir(env, log->dir) : 0;
+		log->stray = error;
+	}
 	while (!error && log->ready) {
 		for (last = &log->ready; (*last)->next_ready;)
 			last = &(*last)->next_ready;
@@ -83,6 +93,9 @@ int log_discard_ready(struct log *log)
 		*last = NULL;
 		log->readies--;
 		error = log_segment_discard(log, log->next, false);
+		if (!error && log->ready)
+			error = env->ops->sync_dir(env, log->dir);
+		log->stray = error;
 	}
 	return error;
 }
@@ -269,6 +282,16 @@ static bool out_of_space(int error)
 	return error == -ENOSPC || error == -EDQUOT;
 }
 
+/* More than one segment ahead is for speed alone, and must not fill a disk. */
+static bool is_roomy(struct log *log)
+{
+	struct env *env = log->config.env;
+	uint64_t bytes;
+
+	return !env->ops->free_space(env, log->dir, &bytes) &&
+	       bytes / ROOMY >= log->config.segment_bytes;
+}
+
 static void prepare(struct log *log)
 {
 	struct log_segment_file *s = NULL, **end = &log->ready;
@@ -276,7 +299,7 @@ static void prepare(struct log *log)
 	bool spare = log->spares > log->config.reserve,
 	     quiet = log->stat_syncs == log->syncs_seen;
 	unsigned int asked = log->urgency, kept = asked & LOG_LAST ? 0 : log->config.last;
-	bool urgent = asked && log->spares > kept;
+	bool urgent = asked && log->spares > kept, another = log->ready;
 	int error;
 
 	log->preparing = true;
@@ -285,6 +308,13 @@ static void prepare(struct log *log)
 	error = check_numbers(log, number, 1);
 	spare &= !error;
 	port_mutex_unlock(&log->lock);
+	if (another && !is_roomy(log)) {
+		port_mutex_lock(&log->lock);
+		log->preparing = false;
+		log->ahead = 1;
+		log->config.env->ops->cond_signal(log->config.env, log->wake);
+		return;
+	}
 	if (!error)
 		error = log_segment_create(log, number, log->config.segment_bytes, spare,
 					   &s);
@@ -299,6 +329,7 @@ static void prepare(struct log *log)
 	log->preparing = false;
 	log->prepare_error = error;
 	log->prepare_urgency = asked;
+	log->stray = error;
 	if (!error) {
 		while (*end)
 			end = &(*end)->next_ready;
