@@ -608,6 +608,9 @@ static bool is_free(const struct lsm_run *target, size_t first, size_t n)
 /* Bytes of the target that the table would be merged with; UINT64_MAX: some are busy. */
 static uint64_t overlap_bytes(const struct lsm_run *target, const struct lsm_table *t)
 {
+	/* EXERCISE 4.7 begin: meet(), then is_free()
+	 *|	return 0;
+	 */
 	const struct bound end = end_of(t);
 	uint64_t bytes = 0;
 	size_t first, n, i;
@@ -620,12 +623,16 @@ static uint64_t overlap_bytes(const struct lsm_run *target, const struct lsm_tab
 	for (i = 0; i < n; i++)
 		bytes += target->table[first + i]->summary.bytes;
 	return bytes;
+	/* EXERCISE 4.7 end */
 }
 
 /* The table whose move costs the least for a byte; deleted entries are worth more, as they
  * give space back. r->tables: none can be moved. */
 static size_t cheapest(const struct lsm_run *r, const struct lsm_run *target)
 {
+	/* EXERCISE 4.7 begin: the least cost a byte moved
+	 *|	return r->tables;
+	 */
 	uint64_t least = UINT64_MAX, cost, overlap;
 	size_t i, found = r->tables;
 
@@ -645,6 +652,7 @@ static size_t cheapest(const struct lsm_run *r, const struct lsm_run *target)
 		}
 	}
 	return found;
+	/* EXERCISE 4.7 end */
 }
 
 /* How many tables from at on: more while there is room for more in a piece. */

@@ -49,16 +49,23 @@ bool lsm_is_leveled(const struct lsm_shape *s, unsigned int level)
 /* What a level may hold by the layout alone. */
 static uint64_t level_limit(const struct lsm_layout *l, unsigned int level)
 {
+	/* EXERCISE 4.7 begin: level_bytes, times ratio for each level more
+	 *|	return l->level_bytes;
+	 */
 	uint64_t limit = l->level_bytes;
 
 	while (--level && limit < UINT64_MAX / l->ratio)
 		limit *= l->ratio;
 	return limit;
+	/* EXERCISE 4.7 end */
 }
 
 /* What a leveled level above the bottom may hold. */
 static uint64_t level_target(const struct lsm_shape *s, unsigned int level)
 {
+	/* EXERCISE 4.7 begin: the bottom divided; not below a table
+	 *|	return level_limit(s->l, level);
+	 */
 	uint64_t limit = level_limit(s->l, level), bottom = s->v->level[s->bottom].bytes;
 	unsigned int i;
 
@@ -67,6 +74,7 @@ static uint64_t level_target(const struct lsm_shape *s, unsigned int level)
 	/* Smaller than a table it can't be. */
 	bottom = larger(bottom, s->l->table_bytes);
 	return bottom < limit ? bottom : limit;
+	/* EXERCISE 4.7 end */
 }
 
 static bool bottom_is_too_large(const struct lsm_shape *s, unsigned int level)
@@ -137,6 +145,9 @@ static uint64_t bytes_above_bottom(const struct lsm_shape *s)
 
 static uint64_t tier_score(const struct lsm_shape *s, unsigned int level)
 {
+	/* EXERCISE 4.7 begin: how many of the runs that are enough
+	 *|	return 0;
+	 */
 	const struct lsm_level *l = &s->v->level[level];
 	size_t runs = l->runs - lsm_unfinished_runs(s, level);
 	uint64_t score;
@@ -149,10 +160,14 @@ static uint64_t tier_score(const struct lsm_shape *s, unsigned int level)
 						s->v->level[s->bottom].bytes,
 						DUE * 100 / LAZY_SPACE_PERCENT));
 	return score;
+	/* EXERCISE 4.7 end */
 }
 
 static uint64_t level_score(const struct lsm_shape *s, unsigned int level)
 {
+	/* EXERCISE 4.7 begin: 1000 and more: there is work
+	 *|	return 0;
+	 */
 	const struct lsm_level *l = &s->v->level[level];
 	uint64_t score;
 
@@ -169,6 +184,7 @@ static uint64_t level_score(const struct lsm_shape *s, unsigned int level)
 	if (l->progress.len)
 		score = larger(score, DUE);
 	return score < DUE ? larger(score, delete_score(s, level)) : score;
+	/* EXERCISE 4.7 end */
 }
 
 /* ---- tables that are worth writing again where they are ---- */
@@ -307,6 +323,9 @@ static int pick_level(const struct lsm_shape *s, unsigned int level, struct lsm_
 int lsm_pick(const struct lsm_version *v, const struct lsm_layout *l,
 	     struct lsm_pick *out)
 {
+	/* EXERCISE 4.7 begin: the highest score that has something to do
+	 *|	return 0;
+	 */
 	const struct lsm_shape s = shape_of(v, l);
 	uint64_t score[LSM_LEVELS];
 	unsigned int level, best;
@@ -326,6 +345,7 @@ int lsm_pick(const struct lsm_version *v, const struct lsm_layout *l,
 		result = pick_level(&s, best, out);
 	}
 	return result;
+	/* EXERCISE 4.7 end */
 }
 
 /* ---- by hand ---- */
