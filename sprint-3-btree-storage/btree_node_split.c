@@ -160,11 +160,15 @@ struct cut {
 
 static size_t cut_separator(const struct run *r, unsigned int at)
 {
+	/* EXERCISE 3.3 begin: as short as parts the entry before from this one
+	 *|	return 1;
+	 */
 	const struct entry e = run_entry(r, at), before = run_entry(r, at - 1);
 
 	if (r->a->page.level)
 		return key_len(&e.key);
 	return key_common(&before.key, &e.key) + 1;
+	/* EXERCISE 3.3 end */
 }
 
 /* Bytes of a node with so many entries, given with their whole keys. */
@@ -225,6 +229,9 @@ static bool cut_better(const struct cut *c, const struct cut *than, bool near)
  * wherever it is, that with the least difference between the sides. ->at 0: there is none. */
 static struct cut best_cut(const struct run *r, bool by_count, bool near, size_t total)
 {
+	/* EXERCISE 3.3 begin: try every place, adding up the bytes on its left
+	 *|	return (struct cut){ .at = 0 };
+	 */
 	const size_t both = by_count ? r->count : total + r->count * BTREE_ENTRY_FIXED;
 	/* Entries are dealt out evenly: one may be odd. */
 	const size_t most = !near ? SIZE_MAX : by_count ? 1 : both / NEAR;
@@ -243,6 +250,7 @@ static struct cut best_cut(const struct run *r, bool by_count, bool near, size_t
 			best = c;
 	}
 	return best;
+	/* EXERCISE 3.3 end */
 }
 
 static struct cut middle_cut(const struct run *r, bool by_count, size_t total)
@@ -255,6 +263,9 @@ static struct cut middle_cut(const struct run *r, bool by_count, size_t total)
 /* As far right as the left side fits. */
 static struct cut last_cut(const struct run *r, size_t total)
 {
+	/* EXERCISE 3.3 begin: from the end to the left, until both sides fit
+	 *|	return (struct cut){ .at = 0 };
+	 */
 	struct cut c = { .at = r->count, .left = total };
 
 	while (--c.at) {
@@ -264,6 +275,7 @@ static struct cut last_cut(const struct run *r, size_t total)
 			break;
 	}
 	return c;
+	/* EXERCISE 3.3 end */
 }
 
 static void cut_name(const struct run *r, const struct cut *c, struct btree_split *s)
@@ -386,12 +398,14 @@ void btree_node_split(struct btree_node *left, struct btree_node *right,
 		      const struct btree_shape *shape, const struct btree_split *s,
 		      void *scratch)
 {
+	/* EXERCISE 3.3 begin: deal out from a copy: the right side, then the left */
 	const struct kv_slice separator = kv_slice(s->key, s->key_bytes);
 	const struct run r = { .shape = shape, .a = scratch, .count = left->count };
 
 	memcpy(scratch, left, shape->page_bytes);
 	deal(&r, s->at, r.count, right, separator, run_upper(&r));
 	deal(&r, 0, s->at, left, run_lower(&r), separator);
+	/* EXERCISE 3.3 end */
 }
 
 /* ---- merging ---- */
@@ -399,6 +413,9 @@ void btree_node_split(struct btree_node *left, struct btree_node *right,
 bool btree_node_can_merge(const struct btree_node *left, const struct btree_node *right,
 			  const struct btree_shape *shape)
 {
+	/* EXERCISE 3.4 begin: as one node: entries, bytes, the new prefix
+	 *|	return false;
+	 */
 	const struct run r = { .shape = shape,
 			       .a = left,
 			       .b = right,
@@ -413,12 +430,14 @@ bool btree_node_can_merge(const struct btree_node *left, const struct btree_node
 		prefix = bytes_common(lower.data, lower.len, upper.data, upper.len);
 	return built_bytes(&r, r.count, run_total(&r), lower.len, upper.len, prefix) <=
 	       shape->page_bytes;
+	/* EXERCISE 3.4 end */
 }
 
 void btree_node_merge(struct btree_node *left, const struct btree_node *right,
 		      const struct btree_shape *shape, struct kv_slice separator,
 		      void *scratch)
 {
+	/* EXERCISE 3.4 begin: deal out both from copies into one */
 	const struct run r = { .shape = shape,
 			       .a = scratch,
 			       .b = right,
@@ -427,6 +446,7 @@ void btree_node_merge(struct btree_node *left, const struct btree_node *right,
 
 	memcpy(scratch, left, shape->page_bytes);
 	deal(&r, 0, r.count, left, run_lower(&r), run_upper(&r));
+	/* EXERCISE 3.4 end */
 }
 
 /* What the left node has now, in the measure of cuts. */
@@ -447,6 +467,9 @@ bool btree_node_balance(struct btree_node *left, struct btree_node *right,
 			const struct btree_shape *shape, struct kv_slice separator,
 			struct btree_split *s, void *scratch)
 {
+	/* EXERCISE 3.4 begin: the best cut of both, if better than what is
+	 *|	return false;
+	 */
 	struct run r = { .shape = shape,
 			 .a = left,
 			 .b = right,
@@ -469,4 +492,5 @@ bool btree_node_balance(struct btree_node *left, struct btree_node *right,
 	deal(&r, 0, c.at, left, run_lower(&r), kv_slice(s->key, s->key_bytes));
 	deal(&r, c.at, r.count, right, kv_slice(s->key, s->key_bytes), run_upper(&r));
 	return true;
+	/* EXERCISE 3.4 end */
 }

@@ -88,6 +88,7 @@ static void pair_replace(struct btree_tree *t, struct btree_path *path,
 
 static void merge(struct btree_tree *t, struct btree_path *path, const struct pair *p)
 {
+	/* EXERCISE 3.4 begin: a new page for both; the parent turned to it */
 	struct kv_slice separator;
 	uint32_t merged, parent_page;
 	struct btree_node *parent;
@@ -106,6 +107,7 @@ static void merge(struct btree_tree *t, struct btree_path *path, const struct pa
 	btree_page_unlock(t->pager, parent_page, true);
 	pair_replace(t, path, p, merged, p->left_index);
 	t->merges++;
+	/* EXERCISE 3.4 end */
 }
 
 /* Turns the parent to the balanced pair; false when the new separator does not fit. */
@@ -160,6 +162,9 @@ static void balance(struct btree_tree *t, struct btree_path *path, const struct 
 static int rebalance_page(struct btree_tree *t, struct btree_path *path,
 			  unsigned int level)
 {
+	/* EXERCISE 3.4 begin: either neighbour: merge, or else borrow
+	 *|	return 0;
+	 */
 	const struct btree_node *parent = btree_path_node(t, path, level + 1);
 	unsigned int i = path->index[level + 1], side;
 	struct pair p;
@@ -182,6 +187,7 @@ static int rebalance_page(struct btree_tree *t, struct btree_path *path,
 		btree_page_unpin(t->pager, p.other);
 	}
 	return 0;
+	/* EXERCISE 3.4 end */
 }
 
 static int take_room(struct btree_tree *t)
