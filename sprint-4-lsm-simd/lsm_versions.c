@@ -263,6 +263,9 @@ static void note_failure(struct lsm_versions *vs)
 /* Appends and syncs vs->record. */
 static int write_record(struct lsm_versions *vs, uint64_t *position, struct kv_msg *why)
 {
+	/* EXERCISE 4.6 begin: append, sync; what if either fails?
+	 *|	return -EOPNOTSUPP;
+	 */
 	struct kv_slice part = kv_slice(vs->record.data, vs->record.len);
 	struct log_item item = { .type = LSM_MANIFEST_TYPE,
 				 .sequence = LOG_SEQUENCE_POSITION,
@@ -284,6 +287,7 @@ static int write_record(struct lsm_versions *vs, uint64_t *position, struct kv_m
 			       vs->manifest);
 	return kv_fail(why, error, "%s: a change could not be written: %s", vs->manifest,
 		       error == -ENOSPC ? "make room on the disk" : "see the disk");
+	/* EXERCISE 4.6 end */
 }
 
 static int take_number(void *arg, const struct log_segment *s)
@@ -432,6 +436,9 @@ static int make_version(struct lsm_versions *vs, struct lsm_edit *e, uint64_t ne
 
 static int commit_locked(struct lsm_versions *vs, struct lsm_edit *e, struct kv_msg *why)
 {
+	/* EXERCISE 4.6 begin: what must be durable before what?
+	 *|	return -EOPNOTSUPP;
+	 */
 	struct env *env = vs->config.env;
 	struct lsm_version *v;
 	uint64_t new_run;
@@ -462,6 +469,7 @@ static int commit_locked(struct lsm_versions *vs, struct lsm_edit *e, struct kv_
 	publish(vs, e, v);
 	unlink_unused(vs, e, v);
 	return 0;
+	/* EXERCISE 4.6 end */
 }
 
 int lsm_versions_commit(struct lsm_versions *vs, struct lsm_edit *e, struct kv_msg *why)

@@ -112,6 +112,9 @@ struct replay {
 
 static int apply_change(struct replay *r, struct lsm_change *c)
 {
+	/* EXERCISE 4.6 begin: a whole version replaces all before it
+	 *|	return -EBADMSG;
+	 */
 	unsigned int level;
 	int error;
 
@@ -132,10 +135,14 @@ static int apply_change(struct replay *r, struct lsm_change *c)
 				kv_slice(c->progress[level].key.data,
 					 c->progress[level].key.len));
 	return error == -EINVAL ? -EBADMSG : error;
+	/* EXERCISE 4.6 end */
 }
 
 static int replay_record(void *arg, const struct log_record *record)
 {
+	/* EXERCISE 4.6 begin: is it one that can be applied?
+	 *|	return -EBADMSG;
+	 */
 	struct replay *r = arg;
 	struct lsm_change c;
 	int error;
@@ -156,6 +163,7 @@ static int replay_record(void *arg, const struct log_record *record)
 		r->vs->since_whole += record->payload.len;
 	lsm_change_free(&c);
 	return error;
+	/* EXERCISE 4.6 end */
 }
 
 /* All that the manifest says, in r->state. */
@@ -198,6 +206,9 @@ struct orphans {
 
 static int see_file(void *arg, const char *name)
 {
+	/* EXERCISE 4.6 begin: one of the version's, or an orphan?
+	 *|	return 0;
+	 */
 	struct orphans *o = arg;
 	struct orphan *room, found;
 	size_t low = 0, high = o->numbers;
@@ -221,6 +232,7 @@ static int see_file(void *arg, const char *name)
 	o->orphan = room;
 	o->orphan[o->n++] = found;
 	return 0;
+	/* EXERCISE 4.6 end */
 }
 
 static int compare_u64(const void *a, const void *b)
@@ -258,6 +270,9 @@ static int list_orphans(struct lsm_versions *vs, const struct lsm_state *s,
 static int start_anew(struct lsm_versions *vs, const struct orphans *o,
 		      struct kv_msg *why)
 {
+	/* EXERCISE 4.6 begin: first what must be durable, then unlink
+	 *|	return 0;
+	 */
 	size_t i;
 	int error = lsm_versions_write_whole(vs, vs->current, why);
 
@@ -270,6 +285,7 @@ static int start_anew(struct lsm_versions *vs, const struct orphans *o,
 	if (error)
 		error = lsm_versions_write_whole(vs, vs->current, why);
 	return error == -ENOSPC && !lsm_versions_latched(vs) ? 0 : error;
+	/* EXERCISE 4.6 end */
 }
 
 static int recover(struct lsm_versions *vs, struct kv_msg *why)
