@@ -254,6 +254,7 @@ static void unpin_written(struct btree_pager *p, uint32_t page, uint32_t crc,
 /* An inner node's image: what was written last for each child. */
 static void fill_in_children(struct btree_pager *p, struct btree_node *n)
 {
+	/* EXERCISE 3.6 begin: each child's CRC as it was last written */
 	unsigned int i;
 
 	for (i = 0; i < n->count; i++) {
@@ -264,6 +265,7 @@ static void fill_in_children(struct btree_pager *p, struct btree_node *n)
 		child.crc = btree_page_known_crc(p, child.page, child.crc);
 		btree_node_set_child(n, &p->shape, i, child);
 	}
+	/* EXERCISE 3.6 end */
 }
 
 /* Pages of one level from i on that are neighbours: images into the buffer. Returns how
@@ -335,12 +337,16 @@ static unsigned int read_levels(struct btree_checkpoint *c)
 
 static int write_pages(struct btree_checkpoint *c)
 {
+	/* EXERCISE 3.6 begin: leaves first: parents need their checksums
+	 *|	return -ENOSYS;
+	 */
 	unsigned int highest = read_levels(c), level;
 	int error = 0;
 
 	for (level = 0; !error && level <= highest; level++)
 		error = write_level(c, level);
 	return error;
+	/* EXERCISE 3.6 end */
 }
 
 static int write_map(struct btree_checkpoint *c)
@@ -361,6 +367,9 @@ static int write_map(struct btree_checkpoint *c)
 /* The first superblock goes to both places, so that there is never an empty one. */
 static int write_super(struct btree_checkpoint *c)
 {
+	/* EXERCISE 3.6 begin: to its place; the first to both; then the sync
+	 *|	return -ENOSYS;
+	 */
 	struct btree_pager *p = c->p;
 	struct btree_super *s = &c->super;
 	unsigned int place = s->sequence & 1;
@@ -371,10 +380,14 @@ static int write_super(struct btree_checkpoint *c)
 	if (!error)
 		error = file_sync(p->io->file);
 	return error ? btree_pager_latch(p, error, "writing the superblock") : 0;
+	/* EXERCISE 3.6 end */
 }
 
 int btree_checkpoint_write(struct btree_checkpoint *c, uint64_t rate, struct kv_msg *why)
 {
+	/* EXERCISE 3.6 begin: pages, map, sync, superblock, sync; each error ends it
+	 *|	return kv_fail(why, -ENOSYS, "there is no code to write a checkpoint");
+	 */
 	struct btree_pager *p = c->p;
 	struct btree_super *s = &c->super;
 	int error;
@@ -404,6 +417,7 @@ int btree_checkpoint_write(struct btree_checkpoint *c, uint64_t rate, struct kv_
 		return btree_pager_check(p, why);
 	c->durable = true;
 	return 0;
+	/* EXERCISE 3.6 end */
 }
 
 /* ---- end ---- */

@@ -50,3 +50,4 @@ s3_checks := $(O)/sprint-3-btree-storage/exercises
 $(s3_checks)/3.3-split/check: private EXTRA_LDFLAGS += -Wl,--wrap=btree_node_split,--wrap=btree_node_insert
 $(s3_checks)/3.4-merge-and-borrow/check: private EXTRA_LDFLAGS += -Wl,--wrap=btree_node_set_child,--wrap=btree_node_remove
 $(s3_checks)/3.6-checkpoint/check $(s3_checks)/3.7-recovery/check: $(s2_sim)
+$(s3_checks)/3.8-optimistic-reads/check: private EXTRA_LDFLAGS += -Wl,--wrap=btree_node_route,--wrap=btree_node_find
