@@ -32,20 +32,32 @@ static int parse_home(const char *home, struct engine_label *out, struct kv_msg 
 	return 0;
 }
 
+enum { NAME_BYTES = 64 };
+
+/* The engine that the label's first n bytes name, which go to name, cut where too long. */
+static const struct engine_info *find_engine(const char *label, size_t n,
+					     char name[NAME_BYTES])
+{
+	size_t kept = n < NAME_BYTES ? n : NAME_BYTES - 1;
+
+	memcpy(name, label, kept);
+	name[kept] = '\0';
+	return engines_find(name);
+}
+
 int engine_label_parse(const char *label, struct engine_label *out, struct kv_msg *why)
 {
 	size_t n = strcspn(label, ":");
-	char name[64];
+	char name[NAME_BYTES];
 	char *p;
 	int error;
 
 	/* array@kernel is an engine, hash@uring is one in a home. */
-	(void)snprintf(name, sizeof(name), "%.*s", (int)n, label);
-	*out = (struct engine_label){ .label = label, .info = engines_find(name) };
+	*out = (struct engine_label){ .label = label,
+				      .info = find_engine(label, n, name) };
 	if (!out->info) {
 		n = strcspn(label, "@:");
-		(void)snprintf(name, sizeof(name), "%.*s", (int)n, label);
-		out->info = engines_find(name);
+		out->info = find_engine(label, n, name);
 	}
 	if (!out->info)
 		return kv_fail(
