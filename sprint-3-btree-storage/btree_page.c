@@ -39,6 +39,9 @@ uint64_t btree_page_acquire(struct btree_pager *p, uint32_t page)
 uint64_t btree_page_release(struct btree_pager *p, uint32_t page, uint64_t clear,
 			    uint64_t set, bool change)
 {
+	/* EXERCISE 3.8 begin: bits off, bits on, perhaps a new version, in one step
+	 *|	return port_load_relaxed(&p->state[page]);
+	 */
 	uint64_t s = port_load_relaxed(&p->state[page]), next;
 
 	do {
@@ -46,6 +49,7 @@ uint64_t btree_page_release(struct btree_pager *p, uint32_t page, uint64_t clear
 		next = (next & ~(clear | BTREE_LOCKED)) | set;
 	} while (!port_cas(&p->state[page], &s, next));
 	return s;
+	/* EXERCISE 3.8 end */
 }
 
 void btree_page_lock(struct btree_pager *p, uint32_t page)
@@ -55,6 +59,9 @@ void btree_page_lock(struct btree_pager *p, uint32_t page)
 
 bool btree_page_lock_at(struct btree_pager *p, uint32_t page, uint64_t version)
 {
+	/* EXERCISE 3.8 begin: locked by one compare-and-swap, or the version is another
+	 *|	return false;
+	 */
 	uint64_t s;
 
 	do {
@@ -63,6 +70,7 @@ bool btree_page_lock_at(struct btree_pager *p, uint32_t page, uint64_t version)
 			return false;
 	} while (!port_write_try(&p->state[page], s, s | BTREE_LOCKED));
 	return true;
+	/* EXERCISE 3.8 end */
 }
 
 void btree_page_unlock(struct btree_pager *p, uint32_t page, bool changed)
