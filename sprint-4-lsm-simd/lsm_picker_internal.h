@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0 */
 /*
  * lsm_picker_internal.h - what lsm_picker.c, which decides what is most urgent, knows of
- * lsm_pick.c, which says what that means in tables.
+ * those that say what that means in tables, lsm_pick_merge.c and lsm_pick_table.c, and what
+ * these have in common, lsm_pick.c.
  */
 #ifndef LSM_PICKER_INTERNAL_H
 #define LSM_PICKER_INTERNAL_H
@@ -28,6 +29,54 @@ struct lsm_shape {
 bool lsm_is_leveled(const struct lsm_shape *s, unsigned int level);
 /* Runs of a level that a merge from above is not yet done with: they stay out of the next. */
 size_t lsm_unfinished_runs(const struct lsm_shape *s, unsigned int level);
+
+/* ---- tables and ranges of keys: lsm_pick.c ---- */
+
+/* Where keys end. */
+struct lsm_bound {
+	struct kv_slice key;
+	bool open, included;
+};
+
+static inline struct kv_slice lsm_pick_slice(const struct kv_buf *b)
+{
+	return kv_slice(b->data, b->len);
+}
+
+static inline struct kv_slice lsm_pick_smallest(const struct lsm_table *t)
+{
+	return lsm_pick_slice(&t->summary.smallest);
+}
+
+static inline struct lsm_bound lsm_pick_end(const struct lsm_table *t)
+{
+	return (struct lsm_bound){ lsm_pick_slice(&t->summary.largest),
+				   t->summary.largest_open,
+				   !t->summary.largest_excluded };
+}
+
+bool lsm_pick_is_before(struct kv_slice key, const struct lsm_bound *end);
+struct lsm_bound lsm_pick_later(struct lsm_bound a, struct lsm_bound b);
+/* Tables of r with keys in [begin, end]: the first, and how many. */
+size_t lsm_pick_meet(const struct lsm_run *r, struct kv_slice begin,
+		     const struct lsm_bound *end, size_t *first);
+bool lsm_pick_any_busy(struct lsm_table *const *table, size_t n);
+bool lsm_pick_all_busy(const struct lsm_run *r);
+/* Has no run that is older than this one keys there? */
+bool lsm_pick_is_oldest(const struct lsm_version *v, unsigned int level, uint64_t run,
+			struct kv_slice begin, const struct lsm_bound *end);
+/* The run of a level that takes what comes from above; NULL: a new one. */
+const struct lsm_run *lsm_pick_target(const struct lsm_shape *s, unsigned int from);
+
+/* ---- the pick itself: lsm_pick.c ---- */
+
+/* Ends a function that failed or found that nothing can be done: frees, returns result. */
+int lsm_pick_give_up(struct lsm_pick *p, int result);
+int lsm_pick_add_source(struct lsm_pick *p, struct lsm_table *const *table, size_t n);
+int lsm_pick_set_keys(struct lsm_pick *p, struct kv_slice begin,
+		      const struct lsm_bound *end);
+
+/* ---- what can be picked: lsm_pick_merge.c, lsm_pick_table.c ---- */
 
 /* Each: 1, *out is the pick; 0: it can't be done now; -ENOMEM. */
 

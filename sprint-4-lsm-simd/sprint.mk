@@ -3,7 +3,7 @@ s4_memory  := neon_lsm_ops.c lsm_tombstones.c lsm_slab.c lsm_cache.c lsm_arena.c
 s4_table   := sst_format.c sst_lz4.c sst_block.c sst_tally.c sst_builder.c sst_table.c sst_read.c sst_cursor.c \
 	      sst_verify.c sst_dump.c
 s4_version := lsm_edit.c lsm_manifest.c lsm_state.c lsm_version.c lsm_run.c lsm_versions.c lsm_versions_open.c \
-	      lsm_blob_builder.c lsm_blob.c lsm_picker.c lsm_pick.c
+	      lsm_blob_builder.c lsm_blob.c lsm_picker.c lsm_pick.c lsm_pick_merge.c lsm_pick_table.c
 s4_work    := lsm_merge.c lsm_keep.c lsm_output.c lsm_flush.c lsm_compaction.c
 s4_engine  := lsm_storage_engine.c lsm_write.c lsm_view.c lsm_read.c lsm_scan.c lsm_snapshot.c lsm_background.c \
 	      lsm_recover.c lsm_identity.c lsm_backup.c lsm_check.c lsm_stats.c lsm_reserve.c
