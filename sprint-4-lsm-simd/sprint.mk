@@ -19,8 +19,8 @@ s4_engine_tests := lsm_tests lsm_options_tests lsm_live_tests lsm_race_tests lsm
 s4_tests := $(s4_engine_tests) $(s4_memory_tests) $(s4_table_tests) $(s4_work_tests)
 
 # Tests on the simulated disk and scheduler.
-s4_table_sim_tests   := sst_block_tests sst_tests sst_fault_tests sst_corruption_tests
-s4_version_sim_tests := lsm_picker_tests lsm_versions_tests lsm_edit_tests lsm_blob_tests
+s4_table_sim_tests   := sst_block_tests sst_tests sst_refusal_tests sst_reading_tests sst_fault_tests sst_corruption_tests
+s4_version_sim_tests := lsm_picker_tests lsm_versions_tests lsm_versions_fault_tests lsm_edit_tests lsm_blob_tests
 s4_work_sim_tests    := lsm_compaction_tests lsm_work_fault_tests lsm_settle_tests
 s4_engine_sim_tests  := lsm_files_tests lsm_background_tests lsm_fault_tests lsm_space_tests lsm_corruption_tests lsm_golden_tests lsm_memory_tests
 s4_sim_tests := $(s4_table_sim_tests) $(s4_version_sim_tests) $(s4_work_sim_tests) $(s4_engine_sim_tests)
