@@ -22,6 +22,10 @@ s2_sim   := $(patsubst %,$(s2_dir)/%.o,env_sim env_sim_disk env_sim_file env_sim
 	    env_sim_task env_sim_lock env_sim_follow env_sim_crash env_sim_choose env_sim_explore)
 s2_tests += $(s2_sim_tests)
 $(s2_sim_tests:%=$(s2_dir)/%): $(s2_sim)
+# What every engine's files are judged by; and stores to be damaged, of engines with an order.
+s2_judge := $(s2_dir)/kv_judge.o
+s2_story := $(s2_judge) $(s2_dir)/kv_story.o
+$(s2_dir)/hash_check_tests $(s2_dir)/hash_salvage_tests: $(s2_judge)
 
 # The crash test of every persistent engine, and the tests of that test: planted mistakes.
 s2_crash := $(s2_sim) $(patsubst %,$(s2_dir)/%.o,kv_crash kv_crash_history kv_crash_model)

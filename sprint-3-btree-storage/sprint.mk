@@ -23,6 +23,7 @@ s3_sim_tests := btree_pager_tests btree_super_tests btree_space_tests btree_page
 	    btree_memory_tests btree_fault_tests btree_corruption_tests btree_growth_tests
 s3_tests += $(s3_sim_tests)
 $(s3_sim_tests:%=$(s3_dir)/%): $(s2_sim)
+$(s3_dir)/btree_files_tests: $(s2_story)
 
 # The crash test, and the tests of that test: planted mistakes.
 s3_crash_tests := btree_crash_tests btree_mutant_tests

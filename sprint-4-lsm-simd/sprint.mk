@@ -26,6 +26,7 @@ s4_engine_sim_tests  := lsm_files_tests lsm_background_tests lsm_fault_tests lsm
 s4_sim_tests := $(s4_table_sim_tests) $(s4_version_sim_tests) $(s4_work_sim_tests) $(s4_engine_sim_tests)
 s4_tests += $(s4_sim_tests)
 $(s4_sim_tests:%=$(s4_dir)/%): $(s2_sim)
+$(s4_dir)/lsm_files_tests: $(s2_story)
 $(s4_dir)/lsm_background_tests: private EXTRA_LDFLAGS += -Wl,--wrap=lsm_versions_commit
 
 # The crash test, and the tests of that test: planted mistakes.

@@ -261,7 +261,7 @@ static int check_crashed(void *arg, struct env_sim *disk, size_t at)
 	if (env_open(env_sim_env(disk), "store/STORE", ENV_READ, &f))
 		return 0;
 	file_close(f);
-	o = judge_check(disk);
+	o = judge_check(&hash_subject, disk);
 	if (o.error || o.faults) {
 		print_error("crash at %zu: %d, %s\n", at, o.error, o.text);
 		return -1;
@@ -272,7 +272,7 @@ static int check_crashed(void *arg, struct env_sim *disk, size_t at)
 		return error;
 	error = kv_verify(kv, &why);
 	(void)kv_close(kv);
-	o = judge_check(disk);
+	o = judge_check(&hash_subject, disk);
 	if (error || o.error || o.faults) {
 		print_error("opened after a crash at %zu: %d %d, %s\n", at, error,
 			    o.error, o.text);
@@ -390,43 +390,20 @@ static void test_store_that_is_open_is_left_alone(void **state)
 {
 	static struct damage_store st;
 	struct env_sim *disk;
-	struct judge_outcome o;
-	struct kv *kv;
 
 	(void)state;
 	damage_make(&st, damage_make_sessions);
 	disk = env_sim_copy(st.disk, false);
-	kv = damage_open(disk, "store");
-	o.error = hash_inspect.check(env_sim_env(disk), "store", judge_note, &o, &o.why);
-	assert_int_equal(o.error, -EBUSY);
-	assert_non_null(strstr(o.why.text, "close it there first"));
-	assert_int_equal(kv_close(kv), 0);
+	judge_busy(&hash_subject, disk, damage_open(disk, "store"));
 	env_sim_free(disk);
 	damage_free(&st);
 }
 
+/* Also where there is a name far beyond any log, and no header. */
 static void test_what_is_no_store_is_refused(void **state)
 {
-	struct env_sim *disk = env_sim_new(NULL);
-	struct env *env = env_sim_env(disk);
-	struct judge_outcome o = { 0 };
-	struct file *f;
-
 	(void)state;
-	assert_int_equal(hash_inspect.recognise(env, "store"), KV_NOT_MINE);
-	assert_int_equal(env->ops->mkdir(env, "store"), 0);
-	assert_int_equal(hash_inspect.recognise(env, "store"), KV_NOT_MINE);
-	o.error = hash_inspect.check(env, "store", judge_note, &o, &o.why);
-	assert_int_equal(o.error, -ENOENT);
-	/* A name far beyond any log, and no header. */
-	assert_int_equal(
-		env_open(env, "store/ffffffffffff.log", ENV_WRITE | ENV_CREATE, &f), 0);
-	file_close(f);
-	assert_int_equal(hash_inspect.recognise(env, "store"), KV_PERHAPS_MINE);
-	o.error = hash_inspect.check(env, "store", judge_note, &o, &o.why);
-	assert_int_equal(o.error, -EBADMSG);
-	assert_true(o.why.text[0]);
-	env_sim_free(disk);
+	judge_no_store(&hash_subject, "ffffffffffff.log");
 }
 
 int main(void)

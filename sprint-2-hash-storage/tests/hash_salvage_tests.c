@@ -10,14 +10,14 @@
 static void expect_fault(const struct damage_store *st, struct env_sim *disk,
 			 const bool *good, const char *damage, const char *says)
 {
-	struct judge_outcome o = judge_check(disk);
-	struct judge_salvaged s = judge_salvage(disk);
+	struct judge_outcome o = judge_check(&hash_subject, disk);
+	struct judge_salvaged s = judge_salvage(&hash_subject, disk);
 
 	assert_int_equal(o.error, 0);
 	if (!o.faults || !strstr(o.text, says))
 		fail_msg("%s: \"%s\" is not among: %s", damage, says, o.text);
 	judge_left(st, &s, good, false, damage);
-	if (!judge_use(st, disk, damage))
+	if (!judge_opened(st, disk, damage))
 		fail_msg("%s: opened and verified", damage);
 }
 
@@ -89,11 +89,11 @@ static void test_segment_of_another_store(void **state)
 	damage_copy_file(env_sim_env(other.disk), "store/INDEX", env_sim_env(disk),
 			 "store/INDEX");
 	{
-		struct judge_outcome o = judge_check(disk);
+		struct judge_outcome o = judge_check(&hash_subject, disk);
 
 		assert_true(!o.faults && o.notes);
 		assert_non_null(strstr(o.text, "of another store"));
-		assert_int_equal(judge_use(&st, disk, "foreign INDEX"), 0);
+		assert_int_equal(judge_opened(&st, disk, "foreign INDEX"), 0);
 	}
 	env_sim_free(disk);
 	env_sim_free(other.disk);
@@ -135,7 +135,7 @@ static void test_store_without_identity_and_checkpoint(void **state)
 				0);
 		}
 		damage_compare(&st, disk, good);
-		s = judge_salvage(disk);
+		s = judge_salvage(&hash_subject, disk);
 		assert_true(s.found.faults >= 2);
 		judge_left(&st, &s, good, false, "no identity");
 		env_sim_free(disk);
@@ -177,7 +177,7 @@ static void test_old_checkpoint_proves_nothing_of_later_writes(void **state)
 				     u->offset + fixture_random(&seed) % u->bytes, 1),
 			0);
 		damage_compare(&st, disk, good);
-		s = judge_salvage(disk);
+		s = judge_salvage(&hash_subject, disk);
 		assert_true(s.found.faults);
 		judge_left(&st, &s, good, u->named < 2, path);
 		env_sim_free(disk);
@@ -207,12 +207,12 @@ static void test_file_that_cannot_be_read_costs_itself_alone(void **state)
 		good[i] = st.unit[i].named != 1;
 	disk = env_sim_copy(st.disk, false);
 	env_sim_fault(disk, &fault);
-	o = judge_check(disk);
+	o = judge_check(&hash_subject, disk);
 	assert_true(env_sim_fault_fired(disk));
 	assert_int_equal(o.error, 0);
 	assert_non_null(strstr(o.text, "the device does not give"));
 	env_sim_fault(disk, &fault);
-	s = judge_salvage(disk);
+	s = judge_salvage(&hash_subject, disk);
 	judge_left(&st, &s, good, false, "unreadable");
 	env_sim_free(disk);
 	damage_free(&st);
@@ -236,7 +236,7 @@ static void test_read_that_fails_once_loses_nothing(void **state)
 
 		disk = env_sim_copy(st.disk, false);
 		env_sim_fault(disk, &fault);
-		s = judge_salvage(disk);
+		s = judge_salvage(&hash_subject, disk);
 		fired = env_sim_fault_fired(disk);
 		judge_left(&st, &s, NULL, false, "one read failed");
 		env_sim_free(disk);
@@ -251,39 +251,11 @@ static void test_out_of_memory_is_said(void **state)
 {
 	static struct damage_store st;
 	struct env_sim *disk;
-	struct judge_outcome o;
-	struct judge_salvaged s;
-	unsigned int lines;
-	uint64_t n;
-	int error;
 
 	(void)state;
 	damage_make(&st, damage_make_sessions);
 	disk = env_sim_copy(st.disk, false);
-	for (n = 1;; n++) {
-		port_fault_set(n, false);
-		o = judge_check(disk);
-		if (!o.error)
-			break;
-		assert_int_equal(o.error, -ENOMEM);
-	}
-	assert_true(n > 5);
-	for (n = 1;; n++) {
-		port_fault_set(n, false);
-		s = judge_salvage(disk);
-		if (!s.found.error)
-			break;
-		assert_int_equal(s.found.error, -ENOMEM);
-	}
-	assert_true(n > 40);
-	for (n = 1, error = -1; error; n++) {
-		port_fault_set(n, false);
-		lines = 0;
-		error = hash_inspect.structure(env_sim_env(disk), "store",
-					       judge_count_line, &lines, NULL);
-		assert_true(!error || error == -ENOMEM);
-	}
-	port_fault_set(0, false);
+	judge_out_of_memory(&hash_subject, disk, true);
 	env_sim_free(disk);
 	damage_free(&st);
 }
