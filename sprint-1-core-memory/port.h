@@ -13,6 +13,8 @@
  *            port_alloc_huge(n) port_free_huge(p, n)     in huge pages where there are any
  *            port_range.h: addresses reserved for an array that grows and never moves
  *  mutex     struct port_mutex: port_mutex_init/lock/unlock/destroy
+ *            port_mutex_lock_within(mu, outer)    one of several mutexes of a kind that are
+ *            held together, which is done by who holds outer alone
  *  rwlock    struct port_rwlock: port_rwlock_init/destroy, port_read_lock/unlock,
  *            port_write_lock/unlock
  *  order     port_load_acquire(p) port_store_release(p, v) port_load_relaxed(p)

@@ -49,9 +49,10 @@ struct port_mutex {
 #else
 #define port_mutex_init(mu) ((void)pthread_mutex_init(&(mu)->m, NULL))
 #endif
-#define port_mutex_lock(mu)    ((void)pthread_mutex_lock(&(mu)->m))
-#define port_mutex_unlock(mu)  ((void)pthread_mutex_unlock(&(mu)->m))
-#define port_mutex_destroy(mu) ((void)pthread_mutex_destroy(&(mu)->m))
+#define port_mutex_lock(mu)               ((void)pthread_mutex_lock(&(mu)->m))
+#define port_mutex_lock_within(mu, outer) ((void)(outer), port_mutex_lock(mu))
+#define port_mutex_unlock(mu)             ((void)pthread_mutex_unlock(&(mu)->m))
+#define port_mutex_destroy(mu)            ((void)pthread_mutex_destroy(&(mu)->m))
 
 struct port_rwlock {
 	pthread_rwlock_t l;

@@ -304,6 +304,12 @@ void hash_index_lock(struct hash_index *ix, unsigned int shard)
 	port_mutex_lock(&ix->shard[shard].lock);
 }
 
+void hash_index_lock_within(struct hash_index *ix, unsigned int shard,
+			    struct port_mutex *outer)
+{
+	port_mutex_lock_within(&ix->shard[shard].lock, outer);
+}
+
 void hash_index_unlock(struct hash_index *ix, unsigned int shard)
 {
 	port_mutex_unlock(&ix->shard[shard].lock);

@@ -72,6 +72,9 @@ size_t hash_index_candidates(struct hash_index *ix, uint64_t hash, uint64_t *add
 
 unsigned int hash_index_shard(uint64_t hash);
 void hash_index_lock(struct hash_index *ix, unsigned int shard);
+/* As hash_index_lock(), of several shards together, under outer. */
+void hash_index_lock_within(struct hash_index *ix, unsigned int shard,
+			    struct port_mutex *outer);
 void hash_index_unlock(struct hash_index *ix, unsigned int shard);
 
 bool hash_index_find_locked(struct hash_index *ix, uint64_t hash, hash_match_fn *match,

@@ -277,10 +277,12 @@ static uint64_t shards_of(const struct change *c, size_t n)
 	return shards;
 }
 
+/* Under batch_lock: only a batch holds several of them. */
 static void lock_shards(struct hash_store *s, uint64_t shards)
 {
 	for (; shards; shards &= shards - 1)
-		hash_index_lock(s->index, (unsigned int)__builtin_ctzll(shards));
+		hash_index_lock_within(s->index, (unsigned int)__builtin_ctzll(shards),
+				       &s->batch_lock);
 }
 
 static void unlock_shards(struct hash_store *s, uint64_t shards)

@@ -64,10 +64,11 @@ struct port_mutex {
 	struct mutex m;
 };
 
-#define port_mutex_init(mu)    mutex_init(&(mu)->m)
-#define port_mutex_lock(mu)    mutex_lock(&(mu)->m)
-#define port_mutex_unlock(mu)  mutex_unlock(&(mu)->m)
-#define port_mutex_destroy(mu) mutex_destroy(&(mu)->m)
+#define port_mutex_init(mu)               mutex_init(&(mu)->m)
+#define port_mutex_lock(mu)               mutex_lock(&(mu)->m)
+#define port_mutex_lock_within(mu, outer) mutex_lock_nest_lock(&(mu)->m, &(outer)->m)
+#define port_mutex_unlock(mu)             mutex_unlock(&(mu)->m)
+#define port_mutex_destroy(mu)            mutex_destroy(&(mu)->m)
 
 struct port_rwlock {
 	struct rw_semaphore l;
