@@ -26,8 +26,11 @@ start-%: deps-learn ## learn: make work/sprint-N with the files to fill in
 	@$(learn_sh) start $*
 check-exercises: deps-learn ## learn: grade the graders: stubs fail, references pass, wrong ones are caught
 	@BUILD='$(BUILD)' harness/learn/check_exercises.sh $(EXERCISES)
-check-%: deps-learn ## learn: grade an exercise (check-1.2) or a sprint (check-1); JSON=1
-	@$(learn_sh) check $*
+check-exercises-arm64: deps-learn deps-arm64 ## learn: the same on arm64, of sprint 1 and what has NEON, under qemu-user
+	@BUILD='$(BUILD)' harness/learn/on_arm64.sh harness/learn/check_exercises.sh $(or $(EXERCISES),$(arm64_exercises))
+arm64_exercises := 1.1 1.2 1.3 1.4 1.5 1.6 1.7 1.8 2.1 3.2 4.3
+check-%: deps-learn ## learn: grade an exercise (check-1.2) or a sprint (check-1); JSON=1 ARCH=arm64
+	@BUILD='$(BUILD)' WORK='$(WORK)' $(if $(filter arm64,$(ARCH)),harness/learn/on_arm64.sh) harness/learn/learn.sh check $*
 watch-%: deps-learn ## learn: grade again at each save
 	@$(learn_sh) watch $*
 hint-%: ## learn: one hint more
@@ -36,10 +39,12 @@ diff-%: ## learn: your code beside the reference
 	@$(learn_sh) diff $*
 reset-%: ## learn: the stub of an exercise again; keeps a backup
 	@$(learn_sh) reset $*
-take-%: ## learn: the reference's code for an exercise, without points
+take-%: ## learn: the reference's code for an exercise (take-1.8) or a sprint, without points
 	@$(learn_sh) take $*
 race-%: deps-bench ## learn: your engine against the reference, SQLite and LMDB, with a report
 	@RACE_OPTIONS='$(bench_options)' $(learn_sh) race $*
+test-races: deps-bench ## learn: race engines built of taken exercises: SPRINTS="2 3 4" RECORDS=2000
+	@BUILD='$(BUILD)' harness/learn/test_races.sh $(SPRINTS)
 progress: ## learn: what is done, with points and time, and what comes next
 	@$(learn_sh) progress
 book: deps-book ## all documents as one page, and as PDF
@@ -50,4 +55,4 @@ test-learn: deps-learn ## learn: test the commands of the learning track themsel
 	@BUILD='$(BUILD)' harness/learn/test_learn.sh
 check-tutorial: deps-learn ## learn: do what docs/TUTORIAL.md says, and compare
 	@harness/learn/replay.sh docs/TUTORIAL.md
-.PHONY: start check-exercises test-learn check-tutorial check-links progress book
+.PHONY: start check-exercises check-exercises-arm64 test-learn test-races check-tutorial check-links progress book

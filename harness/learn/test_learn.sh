@@ -131,6 +131,8 @@ ok "no fourth" says "all hints" $run hint 1.2
 ok "diff asks while unsolved" ends_with 1 $run diff 1.2
 ok "diff shows when told to" says "reference: sprint-1-core-memory/dynarray.c" env YES=1 $run diff 1.2
 ok "progress" says "0 of 8 exercises" $run progress
+ok "take wants one that there is" ends_with 2 $run take 1.99
+ok "take of a sprint without a workspace" says "make start-2" $run take 2
 ok "take" $run take 1.2
 ok "take brings the reference" grep -q 'SIZE_MAX / a->size' "$WORK/sprint-1/dynarray.c"
 ok "take keeps what is outside the marks" grep -q mine "$WORK/sprint-1/dynarray.c"
@@ -168,6 +170,10 @@ sed 's/struct chain \*reversed = NULL;/*(volatile int *)8 = 1;\n\tstruct chain *
 ok "a crash is told" says "CRASHED" $run check 1.1
 command -v gdb >/dev/null && ok "with the learner's line" says "> *(volatile int *)8 = 1;" $run check 1.1
 ok "watch grades what was saved" says "1.2 A dynamic array" env WATCH_ONCE=1 $run watch 1
+
+# ---- a race, of an engine that was taken whole ----
+
+ok "a workspace filled from the reference races" env OUT="$scratch/races" RECORDS=300 harness/learn/test_races.sh 2
 
 printf '%d passed, %d failed\n' $passed $failed
 [ $failed -eq 0 ]
