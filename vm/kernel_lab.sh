@@ -47,7 +47,7 @@ if [ ! -f "$source/complete" ]; then
 	touch "$source/complete"
 fi
 
-rm -rf "$dir"
+# A build that was cut short goes on where it was.
 mkdir -p "$dir/build"
 stock=$("$vm_dir/kernel_stock.sh" "$arch")
 cp -L "$stock/busybox" "$dir/busybox"
@@ -92,9 +92,9 @@ kernel_make "$image" modules scripts_gdb >"$dir/log" 2>&1 || {
 	tail -n 20 "$dir/log" >&2
 	die "the lab kernel was not built: see $dir/log"
 }
-ln -s "build/$path" "$dir/vmlinuz"
-ln -s build/vmlinux "$dir/vmlinux"
-ln -s build "$dir/headers"
+ln -sf "build/$path" "$dir/vmlinuz"
+ln -sf build/vmlinux "$dir/vmlinux"
+ln -sfn build "$dir/headers"
 cat "$dir/build/include/config/kernel.release" >"$dir/version"
 # Objects are no longer wanted, and are most of what it takes.
 find "$dir/build" -name '*.o' ! -path '*/scripts/*' ! -path '*/tools/*' -delete
