@@ -14,6 +14,7 @@
  *   LOCK                held by the process that has the store open
  */
 #include "lsm_store.h"
+#include "sst_format.h"
 
 enum {
 	MEMORY_MIN = 1 << 20,
@@ -45,6 +46,11 @@ static int check_options(struct lsm_store *s, struct kv_msg *why)
 
 	if (!is_power_of_two(s->option[LSM_SEGMENT_BYTES]))
 		return kv_fail(why, -EINVAL, "segment_bytes must be a power of two");
+	/* Or the first compaction would find out, long after. */
+	if (s->option[LSM_COMPRESSION] == SST_LZ4 && !sst_can_lz4())
+		return kv_fail(why, -EOPNOTSUPP,
+			       "compression=lz4 is not built in: install liblz4 and "
+			       "build again, or take none");
 	s->memtable_bytes = s->option[LSM_MEMTABLE_BYTES];
 	if (!s->memtable_bytes) {
 		s->memtable_bytes = memory / 16;

@@ -2,7 +2,7 @@
 # arm64.sh - sourced by what builds for arm64 and runs under qemu-user: the libraries, the
 # compiler, the words before a program. After it $build is the folder to build in.
 #
-# The few arm64 libraries that tests link (jansson, xxHash, cmocka, SQLite, LMDB, liburing)
+# The few arm64 libraries that tests link (jansson, xxHash, cmocka, SQLite, LMDB, liburing, LZ4)
 # are downloaded as packages and unpacked below build/, with package lists of their own:
 # nothing of the machine's set-up changes. Other peers are left out, though a cross compiler sees the
 # headers of this machine's own.
@@ -10,7 +10,7 @@ build=$(realpath -m "${BUILD:-build}")/arm64
 root=$build/root
 libraries=$root/usr/lib/aarch64-linux-gnu
 packages="libjansson4 libjansson-dev libxxhash-dev libcmocka0 libcmocka-dev libsqlite3-0 libsqlite3-dev liblmdb0 liblmdb-dev
-	liburing2 liburing-dev"
+	liburing2 liburing-dev liblz4-1 liblz4-dev"
 
 fetch() {
 	state=$build/apt
@@ -28,7 +28,7 @@ fetch() {
 	done
 }
 
-[ -e "$root/usr/include/liburing.h" ] || fetch
+[ -e "$root/usr/include/lz4.h" ] || fetch
 export CROSS=aarch64-linux-gnu- PEERS="SQLITE LMDB"
 export EXTRA_CFLAGS="-isystem $root/usr/include -isystem $root/usr/include/aarch64-linux-gnu"
 export EXTRA_LDFLAGS="-L$libraries -Wl,-rpath-link,$libraries"

@@ -14,6 +14,7 @@
 #include "../../sprint-1-core-memory/tests/test_scale.h"
 #include "../../sprint-2-hash-storage/tests/hash_store_fixture.h"
 #include "../lsm_engine.h"
+#include "lsm_packed.h"
 
 #include <time.h>
 
@@ -530,7 +531,7 @@ static struct store stores[] = {
 	  .make = make_tail,
 	  .killed = true },
 	{ .name = "packed",
-	  .options = SMALL ",compression=lz4,blob_bytes=0,access=map,style=tiered",
+	  .options = SMALL "," PACKED ",blob_bytes=0,access=map,style=tiered",
 	  .make = make_tables },
 };
 

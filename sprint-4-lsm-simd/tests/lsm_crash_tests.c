@@ -14,6 +14,7 @@
 #include "../../sprint-1-core-memory/tests/test_scale.h"
 #include "../../sprint-2-hash-storage/tests/kv_crash.h"
 #include "../lsm_engine.h"
+#include "lsm_packed.h"
 
 #include <time.h>
 
@@ -43,9 +44,9 @@ static const struct kv_crash_config variants[] = {
 	  .keys = 16,
 	  .value_max = 1500 },
 	{ .name = "leveled-lz4",
-	  .options = SMALL
-	  ",memtable_bytes=16k,style=leveled,compression=lz4,memtables=2,access=read,"
-	  "restart_interval=1,record_percent=0,blob_bytes=0",
+	  .options = SMALL ",memtable_bytes=16k,style=leveled," PACKED
+			   ",memtables=2,access=read,"
+			   "restart_interval=1,record_percent=0,blob_bytes=0",
 	  .every = 3,
 	  .steps = 150,
 	  .keys = 60,

@@ -11,6 +11,7 @@
 #include "../../sprint-1-core-memory/tests/test_scale.h"
 #include "../../sprint-2-hash-storage/tests/hash_store_fixture.h"
 #include "../lsm_engine.h"
+#include "lsm_packed.h"
 
 #include <sys/resource.h>
 #include <unistd.h>
@@ -113,8 +114,8 @@ static void test_memory_stays_within_its_budget(void **state)
 	/* All keys differ: 7919 is no divisor of their number. */
 	run(OPTIONS ",blob_bytes=0");
 	run(OPTIONS ",blob_bytes=100,style=leveled");
-	run("memory_bytes=4m,segment_bytes=64k,table_bytes=256k,access=read,group_ms=1,"
-	    "compression=lz4,style=tiered");
+	run("memory_bytes=4m,segment_bytes=64k,table_bytes=256k,access=read,group_ms=1," PACKED
+	    ",style=tiered");
 }
 
 /* Where it can't be kept within, it is refused. */

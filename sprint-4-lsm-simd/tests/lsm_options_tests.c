@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0 */
 /*
  * lsm_options_tests.c - the LSM engine: random operations times random options, against the
- * array engine; see kv_options.h of sprint 2.
+ * array engine, see kv_options.h of sprint 2; and an option that is not built in.
  */
+#include "../../sprint-2-hash-storage/tests/env_sim.h"
 #include "../lsm_engine.h"
+#include "lsm_packed.h"
 
 #define OPTIONS_ENGINE    lsm_engine
 #define OPTIONS_VALUE_MAX 12000
@@ -25,7 +27,7 @@
 		{ "block_bytes", "256|1k|4k|64k", false },                             \
 		{ "restart_interval", "1|2|8|1000", false },                           \
 		{ "filter_bits", "0|1|10|32", false },                                 \
-		{ "compression", "none|lz4", false },                                  \
+		{ "compression", PACKED_CHOICES, false },                              \
 		{ "blob_bytes", "0|1|40|512", false },                                 \
 		{ "blob_live_percent", "0|50|90|100", false },                         \
 		{ "cache", "clock|lru", false },                                       \
@@ -37,9 +39,46 @@
 		{ "reserve_bytes", "0|1|1|100k", false },
 #include "../../sprint-2-hash-storage/tests/kv_options.h"
 
+/* ---- compression that is not built in ---- */
+
+static bool without_lz4;
+
+bool __real_sst_can_lz4(void);
+bool __wrap_sst_can_lz4(void);
+bool __wrap_sst_can_lz4(void)
+{
+	return !without_lz4 && __real_sst_can_lz4();
+}
+
+/* At once, rather than by the first compaction that would need it; and nothing is made. */
+static void test_compression_that_is_not_built_in_is_refused(void **state)
+{
+	struct env_sim *disk = env_sim_new(NULL);
+	struct env *env = env_sim_env(disk);
+	struct kv_msg why = { "" };
+	struct kv *kv = NULL;
+	struct file *f;
+
+	(void)state;
+	without_lz4 = true;
+	assert_int_equal(kv_open(&lsm_engine, env, "store", "compression=lz4", &kv, &why),
+			 -EOPNOTSUPP);
+	assert_null(kv);
+	assert_non_null(strstr(why.text, "install liblz4"));
+	assert_int_equal(env_open(env, "store/STORE", ENV_READ, &f), -ENOENT);
+	assert_int_equal(
+		kv_open(&lsm_engine, env, "store", "compression=none", &kv, &why), 0);
+	assert_int_equal(kv_close(kv), 0);
+	without_lz4 = false;
+	env_sim_free(disk);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { OPTIONS_TESTS };
+	const struct CMUnitTest tests[] = {
+		OPTIONS_TESTS,
+		cmocka_unit_test(test_compression_that_is_not_built_in_is_refused),
+	};
 
 	return cmocka_run_group_tests(tests, make_scratch_in_memory, options_tear_down);
 }

@@ -5,6 +5,7 @@
  * one value at any moment, beside flushes, compactions of ranges, backups and verify.
  */
 #include "../lsm_engine.h"
+#include "lsm_packed.h"
 
 #define LIVE_ENGINE lsm_engine
 #define SMALL                                                                \
@@ -25,8 +26,8 @@ static void test_everything_at_once_with_small_memtables(void **state)
 static void test_everything_at_once_leveled_and_without_maps(void **state)
 {
 	(void)state;
-	race(SMALL ",memtable_bytes=16k,memtables=2,style=leveled,map=off,"
-		   "compression=lz4,threads=2,parts=3,blob_bytes=0");
+	race(SMALL ",memtable_bytes=16k,memtables=2,style=leveled,map=off," PACKED
+		   ",threads=2,parts=3,blob_bytes=0");
 }
 
 static void test_everything_at_once_tiered_and_in_maps(void **state)

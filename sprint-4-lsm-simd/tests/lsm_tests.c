@@ -9,6 +9,7 @@
 #include "../../sprint-1-core-memory/tests/scratch.h"
 #include "../../sprint-2-hash-storage/env.h"
 #include "../lsm_engine.h"
+#include "lsm_packed.h"
 
 #define SMALL                                                                                  \
 	"memory_bytes=4m,memtable_bytes=16k,segment_bytes=64k,table_bytes=8k,block_bytes=512," \
@@ -20,7 +21,7 @@ static const char *const variants[] = {
 	SMALL ",style=leveled,access=read,blob_bytes=0,restart_interval=1",
 	SMALL ",style=tiered,access=read,map=off,blob_bytes=16,cache=lru",
 	SMALL ",style=lazy,access=map,record_percent=0,threads=2,parts=3,filter_bits=0",
-	SMALL ",style=leveled,access=read,compression=lz4,memtables=2,huge=off",
+	SMALL ",style=leveled,access=read," PACKED ",memtables=2,huge=off",
 };
 
 static struct kv_target target(const char *options)
