@@ -507,8 +507,7 @@ static int device_close(struct kv *kv)
 
 	while ((l = peer_pool_take(&s->links)))
 		device_link_close(l);
-	if (s->fd >= 0)
-		(void)close(s->fd);
+	device_link_close(s->own);
 	if (s->lock_fd >= 0)
 		peer_dir_close(s->lock_fd);
 	port_free_aligned(s);
@@ -534,10 +533,11 @@ static int device_open(const struct kv_ops *ops, const char *path, enum device_w
 	s->lock_fd = -1;
 	s->snapshots = ops->caps & KV_CAP_SNAPSHOT;
 	(void)snprintf(s->path, sizeof(s->path), "%s", path);
-	s->fd = open(path, O_RDWR | O_CLOEXEC);
-	if (s->fd < 0)
-		error = kv_fail(why, -errno, "%s: %s: load the engine's module first",
-				path, strerror(errno));
+	error = device_link_open(path, way == DEVICE_RING, &s->own);
+	s->fd = error ? -1 : s->own->fd;
+	if (error)
+		error = kv_fail(why, error, "%s: %s: load the engine's module first",
+				path, strerror(-error));
 	else if (flock(s->fd, LOCK_EX | LOCK_NB))
 		error = kv_fail(why, -EBUSY, "%s is in use by another program", path);
 	else
@@ -596,10 +596,11 @@ static const char *const tuning[DEVICE_WAYS] = {
 		"Memory and files as the module's parameters say.",
 	[DEVICE_BATCH] =
 		"In the kernel, an ioctl for each operation, for up to 64 gets that are asked for "
-		"together, and for up to 256 pairs of a cursor.",
+		"together, and for up to 1024 pairs of a cursor.",
 	[DEVICE_RING] =
 		"In the kernel, operations and values in a ring of shared memory for each thread, one "
-		"doorbell for up to 64 gets that are asked for together; cursors as with batches.",
+		"doorbell for up to 64 gets that are asked for together; a cursor's pairs, up to 1024 a call, are "
+		"written into it.",
 };
 
 static const char *device_version(void)

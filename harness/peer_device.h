@@ -16,6 +16,8 @@ enum {
 	DEVICE_ENTRIES = 128,        /* of a ring: a chunk, and room behind it */
 	DEVICE_ARENA = 4 << 20,      /* bytes */
 	DEVICE_VALUE_ROOM = 4 << 10, /* for each value of several, at first */
+	DEVICE_BLOCK = 64 << 10,     /* of a cursor */
+	DEVICE_BLOCKS = DEVICE_ARENA / DEVICE_BLOCK,
 };
 
 /* A descriptor, which one thread uses at a time. */
@@ -36,7 +38,11 @@ struct device_store {
 	char path[64];
 	enum device_way way;
 	int lock_fd; /* of the directory; -1: none */
-	int fd;      /* for snapshots and cursors, which belong to a descriptor */
+	/* For snapshots and cursors, which belong to a descriptor; all threads use it. Its
+	 * arena is the cursors'. */
+	struct device_link *own;
+	int fd;          /* of own */
+	uint64_t blocks; /* atomic: bits of those in the arena that cursors have */
 	bool snapshots;
 	struct peer_pool links; /* of struct device_link */
 };

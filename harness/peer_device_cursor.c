@@ -3,20 +3,24 @@
  * peer_device_cursor.c - kv.h's cursor over STORAGE_IOC_SCAN.
  *
  * A cursor holds a block of pairs and the place of the current one in it. With a call each
- * a block is one pair; otherwise it grows as the cursor goes on in one direction. The kernel's
+ * a block is one pair; otherwise it grows as the cursor goes on in one direction. With a ring the
+ * block is in its arena, where the kernel writes pairs without another copy. The kernel's
  * cursor stands on the block's last pair, or outside after the end. To turn round, it is
  * sought back to the current key.
  */
 #include "peer_device.h"
 
-enum { FIRST_PAIRS = 16, MOST_PAIRS = 256, BLOCK_BYTES = 64 << 10 };
+enum { FIRST_PAIRS = 64, MOST_PAIRS = 1024 };
+
+_Static_assert(DEVICE_BLOCKS == 64, "a bit for each block");
 
 struct device_cursor {
 	struct kv_cursor c;
 	struct device_store *s;
 	uint32_t handle;
 
-	struct kv_buf block;
+	struct kv_buf block; /* where there is none in the arena, or it is too small */
+	uint8_t *arena;      /* of DEVICE_BLOCK bytes; NULL: none */
 	size_t at,
 		next;   /* bytes in block: of the current pair and of the one behind it */
 	uint32_t left;  /* pairs behind the current one */
@@ -26,23 +30,61 @@ struct device_cursor {
 	bool lost; /* after an error: where the kernel's cursor stands is not known */
 };
 
+/* ---- blocks ---- */
+
+static uint8_t *block_take(struct device_store *s)
+{
+	uint64_t used = port_load_relaxed(&s->blocks);
+	unsigned int i;
+
+	do {
+		if (s->way != DEVICE_RING || used == UINT64_MAX)
+			return NULL;
+		i = (unsigned int)__builtin_ctzll(~used);
+	} while (!port_cas(&s->blocks, &used, used | 1ull << i));
+	return s->own->arena + (size_t)i * DEVICE_BLOCK;
+}
+
+static void block_give(struct device_store *s, const uint8_t *block)
+{
+	if (block)
+		(void)port_fetch_add(&s->blocks,
+				     -(1ull << (block - s->own->arena) / DEVICE_BLOCK));
+}
+
+static uint8_t *data(const struct device_cursor *d)
+{
+	return d->arena ? d->arena : d->block.data;
+}
+
+/* For a pair that has no room: the cursor's own memory from here on. */
+static int block_grow(struct device_cursor *d, size_t bytes)
+{
+	block_give(d->s, d->arena);
+	d->arena = NULL;
+	return kv_buf_reserve(&d->block, bytes);
+}
+
+/* ---- moves ---- */
+
 static int scan(struct device_cursor *d, unsigned int flags, struct kv_slice from)
 {
 	for (;;) {
 		struct storage_scan a = {
 			.version = STORAGE_VERSION,
-			.flags = (uint16_t)flags,
+			.flags = (uint16_t)(flags | (d->arena ? STORAGE_ARENA : 0)),
 			.limit = d->limit,
 			.cursor = d->handle,
 			.from = (uintptr_t)from.data,
 			.from_len = (uint32_t)from.len,
-			.out = (uintptr_t)d->block.data,
-			.out_len = d->block.cap,
+			.out = d->arena ? (uint64_t)(d->arena - d->s->own->arena)
+					: (uintptr_t)d->block.data,
+			.out_len = d->arena ? DEVICE_BLOCK : d->block.cap,
 		};
 		int error = device_ioctl(d->s->fd, STORAGE_IOC_SCAN, &a);
 
 		if (error == -EMSGSIZE) {
-			error = kv_buf_reserve(&d->block, a.out_len);
+			error = block_grow(d, a.out_len);
 			if (error)
 				return error;
 			/* The kernel's cursor stands on the pair and gives it next. */
@@ -51,7 +93,6 @@ static int scan(struct device_cursor *d, unsigned int flags, struct kv_slice fro
 		}
 		if (error)
 			return error;
-		d->block.len = a.out_len;
 		d->left = a.count;
 		d->next = 0;
 		d->ended = a.state & STORAGE_END;
@@ -78,7 +119,7 @@ static int step(struct device_cursor *d)
 
 	if (!d->left)
 		return leave(d, -ENOENT);
-	p = (const struct storage_pair *)((uint8_t *)d->block.data + d->next);
+	p = (const struct storage_pair *)(data(d) + d->next);
 	body = (uint8_t *)(p + 1);
 	d->c.key = kv_slice(body, p->key_len);
 	d->c.value = kv_slice(body + p->key_len, p->value_len);
@@ -168,6 +209,7 @@ static void cursor_close(struct kv_cursor *c)
 	struct storage_handle h = { .version = STORAGE_VERSION, .handle = d->handle };
 
 	(void)device_ioctl(d->s->fd, STORAGE_IOC_RELEASE, &h);
+	block_give(d->s, d->arena);
 	kv_buf_free(&d->block);
 	port_free(d);
 }
@@ -201,10 +243,13 @@ int device_cursor(struct kv *kv, struct kv_snapshot *snap, struct kv_cursor **ou
 		.s = device_store(kv),
 	};
 	d->limit = first_limit(d);
-	if (!kv_buf_reserve(&d->block,
-			    d->s->way == DEVICE_CALL ? DEVICE_VALUE_ROOM : BLOCK_BYTES))
+	d->arena = block_take(d->s);
+	if (d->arena ||
+	    !kv_buf_reserve(&d->block,
+			    d->s->way == DEVICE_CALL ? DEVICE_VALUE_ROOM : DEVICE_BLOCK))
 		error = device_ioctl(d->s->fd, STORAGE_IOC_SCAN, &a);
 	if (error) {
+		block_give(d->s, d->arena);
 		kv_buf_free(&d->block);
 		port_free(d);
 		return error;

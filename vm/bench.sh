@@ -5,7 +5,9 @@
 #
 # Measures the modules beside the same engines in userspace, in one machine: loads every
 # storage module, runs kvbench in there over each engine, its device and the device's other
-# ways in, and renders the report here. Ratios count; a translated machine's absolute figures say
+# ways in, then harness/crossing, which has each call in turn here and there, and renders the report of
+# both. CROSSING="hash btree" chooses its engines, none when empty. Ratios count; a translated
+# machine's absolute figures say
 # nothing about a real one.
 set -eu
 . "$(dirname "$0")/lib.sh"
@@ -24,7 +26,7 @@ done
 out=${out:-$top/reports/vm-$arch-$kernel}
 mkdir -p "$out"
 modules=$("$vm_dir/build_modules.sh" --arch "$arch" --kernel "$kernel")
-programs=$("$vm_dir/programs.sh" "$arch" harness/kvbench)
+programs=$("$vm_dir/programs.sh" "$arch" harness/kvbench harness/crossing)
 case " $* " in *" --workloads "* | *" -w "*) ;; *) set -- --workloads c "$@" ;; esac
 case " $* " in *" --records "*) ;; *) set -- --records 20k "$@" ;; esac
 engines='engines=$(for d in /dev/storage-*; do n=${d#/dev/storage-}
@@ -39,14 +41,32 @@ trap 'rm -f "$disk"' EXIT
 VM_DISK_MIB=${VM_DISK_MIB:-1024} "$vm_dir/run.sh" --arch "$arch" --kernel "$kernel" ${machine:+--machine "$machine"} \
 	--modules "$modules" $programs --share "$out" --disk "$disk" --memory "${VM_MEMORY:-2048}" \
 	--limit "${VM_LIMIT:-3600}" -- "
+# Both sides get the same options.
+options() {
+	case \$1 in
+	array) echo memory_bytes=64m ;;
+	hash) echo segment_bytes=2m ;;
+	btree) echo segment_bytes=1m,checkpoint_bytes=8m,memory_bytes=64m ;;
+	lsm) echo segment_bytes=1m,memory_bytes=32m,record_percent=0,table_bytes=4m ;;
+	esac
+}
 for ko in /lib/modules/\$(uname -r)/extra/storage-*.ko; do
-	case \$ko in *test.ko) ;; *) modprobe \$(basename \$ko .ko) ;; esac
+	name=\$(basename \$ko .ko)
+	case \$name in
+	*test | storage-core | storage-files) ;;
+	storage-array) modprobe \$name ;;
+	*) modprobe \$name selftest=0 options=\$(options \${name#storage-}) ;;
+	esac
 done
 ls /dev/storage-* >/dev/null 2>&1 || { echo 'no storage device came up'; exit 1; }
 $engines
 mkdir -p /disk/data && kvbench bench --dir /disk/data --out /tmp/out --no-report $* 2>/tmp/errors
 code=\$?
 cat /tmp/errors
+for name in ${CROSSING-array hash btree lsm}; do
+	[ -e /dev/storage-\$name ] && sides=\"\$sides \$name:\$(options \$name)\"
+done
+[ -z \"\$sides\" ] || crossing --results /tmp/out/results.json --rounds ${ROUNDS:-7} --dir /tmp \$sides || code=1
 cp /tmp/out/results.json /share/ || exit 1
 exit \$code"
 kvbench=$(realpath -m "${BUILD:-$top/build}")/release/harness/kvbench

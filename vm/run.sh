@@ -127,6 +127,9 @@ case "$gdb" in
 ?*) set -- "$@" -gdb "tcp:127.0.0.1:$gdb" ;;
 esac
 words="console=$console panic=-1 loglevel=5 vm.nonce=$nonce log_buf_len=4M $append"
+# A translated processor does string instructions byte by byte, which makes the kernel's copies
+# eight times as dear as a program's own. So the kernel takes its loops of words instead.
+[ "$machine-$accel" != pc-tcg ] || words="clearcpuid=erms,rep_good $words"
 # A busy host gives the machine's timer too few ticks for the kernel's check of it.
 [ "$machine" != pc ] || words="no_timer_check $words"
 [ -z "$gdb" ] || words="nokaslr $words"

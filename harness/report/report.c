@@ -110,9 +110,10 @@ static int write_page(const struct page *p, const char *dir, const char *name,
 static int render(struct report *r, const char *title)
 {
 	static void (*const section[])(struct report *) = {
-		section_opening, section_relative, section_advice,  section_latency,
-		section_time,    section_scaling,  section_load,    section_space,
-		section_cost,    section_missing,  section_engines, section_machine,
+		section_opening, section_relative, section_kernel,  section_advice,
+		section_latency, section_time,     section_scaling, section_load,
+		section_space,   section_cost,     section_missing, section_engines,
+		section_machine,
 	};
 	size_t i;
 

@@ -18,6 +18,7 @@ struct report {
 
 void section_opening(struct report *r);  /* what was run, and what limits it */
 void section_relative(struct report *r); /* the table, and throughput a workload */
+void section_kernel(struct report *r);   /* kernel against userspace, where measured */
 void section_advice(struct report *r);   /* recommendations in words */
 void section_latency(struct report *r);  /* percentiles */
 void section_time(struct report *r);     /* throughput and p99 over time */

@@ -220,6 +220,25 @@ static const struct field cell_fields[] = {
 };
 static const struct shape cell = FIELDS(cell_fields);
 
+static const struct field crossing_figure_fields[] = {
+	{ "engine", PLAIN(TEXT), false },
+	{ "way", ONE_OF("call|batch|ring"), false },
+	{ "call", ONE_OF("get|get of 64|put|put of 64|scan of 64|scan of 1024"), false },
+	{ "user_ns", PLAIN(NUMBER), false },
+	{ "kernel_ns", PLAIN(NUMBER), false },
+	{ "ratio", PLAIN(NUMBER), false },
+	{ 0 },
+};
+static const struct shape crossing_figure = FIELDS(crossing_figure_fields);
+
+static const struct field crossing_fields[] = {
+	{ "null_ns", PLAIN(NUMBER), false },
+	{ "records", PLAIN(COUNT), false },
+	{ "rounds", PLAIN(NATURAL), false },
+	{ "figures", LIST_OF(crossing_figure), false },
+	{ 0 },
+};
+
 static const struct field set_fields[] = {
 	{ "schema", PLAIN(WHOLE), false },
 	{ "name", PLAIN(TEXT), false },
@@ -235,6 +254,7 @@ static const struct field set_fields[] = {
 	{ "settings", FIELDS(settings_fields), false },
 	{ "workloads", LIST_OF(workload), false },
 	{ "engines", LIST_OF(engine), false },
+	{ "crossing", FIELDS(crossing_fields), true },
 	{ "cells", LIST_OF(cell), false },
 	{ 0 },
 };

@@ -263,6 +263,37 @@ static void test_other_operations_are_not_compared(void **state)
 	json_decref(copy);
 }
 
+/* Of one engine: by a call each beyond the aim, by a ring within it. */
+static void test_kernel_stands_beside_userspace(void **state)
+{
+	json_t *copy = json_deep_copy(set), *crossing;
+	struct kv_buf html = { 0 }, md = { 0 };
+
+	(void)state;
+	assert_null(strstr(page.data, "Kernel against userspace"));
+	crossing = json_pack("{s:f, s:i, s:i, s:[{s:s, s:s, s:s, s:f, s:f, s:f},"
+			     " {s:s, s:s, s:s, s:f, s:f, s:f},"
+			     " {s:s, s:s, s:s, s:f, s:f, s:f}]}",
+			     "null_ns", 150.0, "records", 20000, "rounds", 5, "figures",
+			     "engine", "hash", "way", "call", "call", "get", "user_ns",
+			     100.0, "kernel_ns", 301.0, "ratio", 3.01, "engine", "hash",
+			     "way", "ring", "call", "get", "user_ns", 100.0, "kernel_ns",
+			     250.0, "ratio", 2.5, "engine", "hash", "way", "ring", "call",
+			     "get of 64", "user_ns", 90.0, "kernel_ns", 130.0, "ratio",
+			     1.44);
+	assert_non_null(crossing);
+	json_object_set_new(copy, "crossing", crossing);
+	render_copy(copy, &html, &md);
+	assert_non_null(strstr(html.data, "Kernel against userspace"));
+	assert_non_null(strstr(md.data, "301 ns, userspace 100; aim: at most 300"));
+	/* Against the call of one key: 1.3 * 100. */
+	assert_non_null(strstr(md.data, "130 ns, userspace 90; aim: at most 130"));
+	assert_non_null(strstr(md.data, "kernel-against-userspace"));
+	kv_buf_free(&html);
+	kv_buf_free(&md);
+	json_decref(copy);
+}
+
 static void test_wrong_content_voids_a_cell(void **state)
 {
 	json_t *copy = json_deep_copy(set), *cell = first_cell(copy, "sqlite");
@@ -400,6 +431,7 @@ int main(void)
 		cmocka_unit_test(test_missing_cells_say_why),
 		cmocka_unit_test(test_text_of_others_is_no_markup),
 		cmocka_unit_test(test_other_operations_are_not_compared),
+		cmocka_unit_test(test_kernel_stands_beside_userspace),
 		cmocka_unit_test(test_wrong_content_voids_a_cell),
 		cmocka_unit_test(test_without_gnuplot_tables_remain),
 		cmocka_unit_test(test_unwritable_directory_is_named),

@@ -138,7 +138,7 @@ static void test_damage_is_refused_with_its_place(void **state)
 			    "fingerprint.more settings.seconds "
 			    "settings.value_compressibility "
 			    "workloads[0].properties.recordcount "
-			    "engines[0].options.memory_bytes engines[0].options.mode "
+			    "engines[0].options.memory_bytes engines[0].options.mode crossing "
 			    "cells[0].replicates[0].load.usage.perf.task-clock "
 			    "cells[0].replicates[0].run.latency.all "
 			    "cells[0].replicates[0].run.latency.read "

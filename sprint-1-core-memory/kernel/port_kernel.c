@@ -32,6 +32,9 @@ MODULE_PARM_DESC(
 
 void *port_alloc(size_t n)
 {
+	/* EXERCISE 3.9 begin: in one piece where that is easy, else page by page
+	 *|	return NULL;
+	 */
 	void *p;
 
 	if (n <= PORT_EASY)
@@ -42,10 +45,14 @@ void *port_alloc(size_t n)
 			return p;
 	}
 	return __vmalloc(n, PORT_GFP | __GFP_RETRY_MAYFAIL);
+	/* EXERCISE 3.9 end */
 }
 
 void *port_realloc(void *p, size_t old, size_t n)
 {
+	/* EXERCISE 3.9 begin: another block; the old one stays when there is none
+	 *|	return NULL;
+	 */
 	void *grown = port_alloc(n);
 
 	if (!grown)
@@ -54,6 +61,7 @@ void *port_realloc(void *p, size_t old, size_t n)
 		memcpy(grown, p, min(old, n));
 	kvfree(p);
 	return grown;
+	/* EXERCISE 3.9 end */
 }
 
 void port_free(void *p)
@@ -64,6 +72,9 @@ void port_free(void *p)
 /* What port_free_aligned() gets stands behind the address to free. */
 static void *align_within(void *raw, size_t align)
 {
+	/* EXERCISE 3.9 begin: an aligned address, with raw behind it
+	 *|	return NULL;
+	 */
 	void **p;
 
 	if (!raw)
@@ -71,16 +82,21 @@ static void *align_within(void *raw, size_t align)
 	p = PTR_ALIGN(raw + sizeof(*p), align);
 	p[-1] = raw;
 	return p;
+	/* EXERCISE 3.9 end */
 }
 
 void *port_alloc_aligned(size_t align, size_t n)
 {
+	/* EXERCISE 3.9 begin: enough that align_within() has room for both
+	 *|	return NULL;
+	 */
 	size_t all;
 
 	align = max(align, sizeof(void *));
 	if (check_add_overflow(n, align + sizeof(void *), &all))
 		return NULL;
 	return align_within(port_alloc(all), align);
+	/* EXERCISE 3.9 end */
 }
 
 void port_free_aligned(void *p)
@@ -118,11 +134,48 @@ void port_free_huge(void *p, size_t n)
 		kfree(p);
 }
 
+/*
+ * Records are short, and crc32c() goes through the crypto layer, which costs more than they do.
+ * Their instruction needs no vector registers, so it may be used anywhere: on arm64
+ * __crc32c_le() is made of it. Long pieces are the crypto layer's, which knows better ways.
+ */
+enum { CRC_SHORT = 1024 };
+
+#ifdef CONFIG_X86_64
+
+static bool short_crc(uint32_t *crc, const u8 *p, size_t n)
+{
+	u64 c = *crc;
+
+	if (n > CRC_SHORT || !boot_cpu_has(X86_FEATURE_XMM4_2))
+		return false;
+	for (; n >= sizeof(u64); n -= sizeof(u64), p += sizeof(u64))
+		asm("crc32q %1, %0" : "+r"(c) : "rm"(get_unaligned((const u64 *)p)));
+	for (; n; n--, p++)
+		asm("crc32b %1, %0" : "+r"(c) : "rm"(*p));
+	*crc = (uint32_t)c;
+	return true;
+}
+
+#else
+
+static bool short_crc(uint32_t *crc, const u8 *p, size_t n)
+{
+	if (n > CRC_SHORT || !IS_ENABLED(CONFIG_ARM64))
+		return false;
+	*crc = __crc32c_le(*crc, p, n);
+	return true;
+}
+
+#endif
+
 uint32_t port_crc32c(uint32_t crc, const void *p, size_t n)
 {
 	const u8 *at = p;
 
 	crc = ~crc;
+	if (short_crc(&crc, at, n))
+		return ~crc;
 	for (; n > UINT_MAX; n -= SZ_1G, at += SZ_1G)
 		crc = crc32c(crc, at, SZ_1G);
 	return ~crc32c(crc, at, n);

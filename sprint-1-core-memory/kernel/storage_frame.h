@@ -104,6 +104,8 @@ long storage_ring_enter(struct storage_session *s, unsigned long most, bool wait
 int storage_ring_map(struct storage_session *s, struct vm_area_struct *vma);
 __poll_t storage_ring_poll(struct storage_session *s, struct file *file,
 			   poll_table *table);
+/* False: there is no ring yet. */
+bool storage_ring_side(struct storage_session *s, struct storage_side *out);
 void storage_ring_free(struct storage_area *a);
 
 /* storage_stats.c */

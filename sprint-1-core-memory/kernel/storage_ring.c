@@ -232,6 +232,15 @@ static struct storage_area *area_new(struct storage_session *s,
 	return a;
 }
 
+bool storage_ring_side(struct storage_session *s, struct storage_side *out)
+{
+	struct storage_area *a = smp_load_acquire(&s->ring); /* as setup released it */
+
+	if (a)
+		*out = a->side;
+	return a;
+}
+
 void storage_ring_free(struct storage_area *a)
 {
 	if (!a)

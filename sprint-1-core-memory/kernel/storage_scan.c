@@ -138,7 +138,8 @@ struct scan {
 	struct storage_scan arg;
 	struct storage_object *o;
 	struct kv_buf from, to;
-	u64 room; /* in the program's buffer */
+	u64 room;  /* in the program's buffer */
+	u8 *arena; /* which is this place in the ring's; NULL: in the program's memory */
 };
 
 static int take_key(u64 at, u32 len, struct kv_buf *out)
@@ -189,17 +190,34 @@ static int give_large(struct scan *sc, const struct kv_cursor *at)
 	return 0;
 }
 
+/* Of bytes in all, a multiple of 8: zeros behind the value come first, as a word. */
+static void write_pair(u8 *to, const struct kv_cursor *at, u64 bytes)
+{
+	struct storage_pair pair = { .key_len = at->key.len, .value_len = at->value.len };
+
+	memset(to + bytes - sizeof(u64), 0, sizeof(u64));
+	memcpy(to, &pair, sizeof(pair));
+	to += sizeof(pair);
+	if (at->key.len)
+		memcpy(to, at->key.data, at->key.len);
+	if (at->value.len)
+		memcpy(to + at->key.len, at->value.data, at->value.len);
+}
+
 /* -EMSGSIZE: no room, which is an error only where it is the first pair. */
 static int give_pair(struct scan *sc, const struct kv_cursor *at)
 {
-	struct storage_pair pair = { .key_len = at->key.len, .value_len = at->value.len };
 	struct kv_buf *b = &sc->c->bytes;
 	u64 bytes = pair_bytes(at);
 	int error;
-	u8 *to;
 
 	if (bytes > sc->room - sc->arg.out_len - b->len)
 		return -EMSGSIZE;
+	if (sc->arena) {
+		write_pair(sc->arena + sc->arg.out_len, at, bytes);
+		sc->arg.out_len += bytes;
+		return 0;
+	}
 	if (bytes > b->cap - b->len) {
 		error = flush(sc);
 		if (error)
@@ -207,16 +225,7 @@ static int give_pair(struct scan *sc, const struct kv_cursor *at)
 		if (bytes > b->cap)
 			return give_large(sc, at);
 	}
-	to = (u8 *)b->data + b->len;
-	memcpy(to, &pair, sizeof(pair));
-	to += sizeof(pair);
-	if (at->key.len)
-		memcpy(to, at->key.data, at->key.len);
-	to += at->key.len;
-	if (at->value.len)
-		memcpy(to, at->value.data, at->value.len);
-	to += at->value.len;
-	memset(to, 0, (u8 *)b->data + b->len + bytes - to);
+	write_pair((u8 *)b->data + b->len, at, bytes);
 	b->len += bytes;
 	return 0;
 }
@@ -289,7 +298,7 @@ static int walk(struct scan *sc)
 
 enum {
 	SCAN_FLAGS = STORAGE_SEEK | STORAGE_BACKWARD | STORAGE_BOUND | STORAGE_ONCE |
-		     STORAGE_STAY,
+		     STORAGE_STAY | STORAGE_ARENA,
 };
 
 static bool scan_fits(const struct storage_scan *a)
@@ -298,6 +307,24 @@ static bool scan_fits(const struct storage_scan *a)
 	       !(a->flags & STORAGE_STAY && (a->cursor || a->flags != STORAGE_STAY)) &&
 	       !a->count && !a->state && !a->reserved[0] && !a->reserved[1] &&
 	       !(a->cursor && a->snapshot) && a->out <= U64_MAX - a->out_len;
+}
+
+/* Where pairs go. What the program writes there meanwhile is its own affair: nothing of it
+ * is read. */
+static int find_room(struct scan *sc)
+{
+	struct storage_side side;
+
+	sc->room = sc->arg.out_len;
+	sc->arg.out_len = 0;
+	if (!(sc->arg.flags & STORAGE_ARENA))
+		return 0;
+	if (!storage_ring_side(sc->s, &side))
+		return -ENXIO;
+	if (sc->arg.out > side.bytes || sc->room > side.bytes - sc->arg.out)
+		return -EFAULT;
+	sc->arena = side.arena + sc->arg.out;
+	return 0;
 }
 
 static int cursor_new(struct scan *sc)
@@ -332,7 +359,7 @@ static int scan(struct scan *sc)
 	bool made = !sc->arg.cursor, once = sc->arg.flags & STORAGE_ONCE;
 	int error = cursor_get(sc);
 
-	if (!error)
+	if (!error && !sc->arena)
 		error = kv_buf_reserve(&sc->c->bytes,
 				       min_t(u64, sc->room, STORAGE_KEEP / 2));
 	if (error)
@@ -374,8 +401,9 @@ long storage_ioctl_scan(struct storage_session *s, void __user *arg)
 		storage_count(s->dev, refused);
 		return -EINVAL;
 	}
-	sc.room = sc.arg.out_len;
-	sc.arg.out_len = 0;
+	error = find_room(&sc);
+	if (error)
+		return error;
 	sc.c = storage_call_begin(s);
 	if (!sc.c)
 		return -ENOMEM;

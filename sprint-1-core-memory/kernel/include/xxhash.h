@@ -7,6 +7,8 @@
 #ifndef XXHASH_HEADER
 #define XXHASH_HEADER "/usr/include/xxhash.h"
 #endif
+/* Words are read through a packed struct: the kernel's memcpy() would be called for each. */
+#define XXH_FORCE_MEMORY_ACCESS 1
 #pragma push_macro("__pure")
 #pragma push_macro("fallthrough")
 #pragma push_macro("noinline")
