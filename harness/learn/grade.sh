@@ -8,6 +8,7 @@
 #
 # RUNNER=words stand before each program: those of another machine, which an emulator runs.
 
+. harness/learn/kernel.sh
 results=$learn/results
 notes=$learn/notes
 
@@ -168,8 +169,13 @@ run_speed() { # points, ratio
 }
 
 # Builds and grades with what lies over the tree. ONLY= names one test or checker, which
-# alone is run. Exit code 3 when it does not compile, and $learn/log says why.
+# alone is run. Exit code 3 when it does not compile, 4 when an exercise of the kernel cannot be
+# graded here; $learn/log says why.
 grade_exercise() { # ID
+	is_kernel_exercise "$1" && {
+		grade_kernel "$1"
+		return
+	}
 	local id=$1 folder check limit all_passed name points read crashed
 	folder=$(exercise_folder "$id")
 	check=$folder/check

@@ -28,6 +28,8 @@ check-exercises: deps-learn ## learn: grade the graders: stubs fail, references 
 	@BUILD='$(BUILD)' harness/learn/check_exercises.sh $(EXERCISES)
 check-exercises-arm64: deps-learn deps-arm64 ## learn: the same on arm64, of sprint 1 and what has NEON, under qemu-user
 	@BUILD='$(BUILD)' harness/learn/on_arm64.sh harness/learn/check_exercises.sh $(or $(EXERCISES),$(arm64_exercises))
+check-kernel-exercises: deps-learn deps-vm ## learn: the same for the exercises of the kernel, in a machine; lab kernel: vm-build KERNEL=lab
+	@BUILD='$(BUILD)' KERNELS=1 harness/learn/check_exercises.sh $(EXERCISES)
 arm64_exercises := 1.1 1.2 1.3 1.4 1.5 1.6 1.7 1.8 2.1 3.2 4.3
 check-%: deps-learn ## learn: grade an exercise (check-1.2) or a sprint (check-1); JSON=1 ARCH=arm64
 	@BUILD='$(BUILD)' WORK='$(WORK)' $(if $(filter arm64,$(ARCH)),harness/learn/on_arm64.sh) harness/learn/learn.sh check $*
@@ -55,4 +57,4 @@ test-learn: deps-learn ## learn: test the commands of the learning track themsel
 	@BUILD='$(BUILD)' harness/learn/test_learn.sh
 check-tutorial: deps-learn ## learn: do what docs/TUTORIAL.md says, and compare
 	@harness/learn/replay.sh docs/TUTORIAL.md
-.PHONY: start check-exercises check-exercises-arm64 test-learn test-races check-tutorial check-links progress book
+.PHONY: start check-exercises check-kernel-exercises check-exercises-arm64 test-learn test-races check-tutorial check-links progress book

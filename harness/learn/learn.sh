@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # learn.sh - the commands of the learning track; make start-1, check-1.2 and so on call it.
 # See docs/EXERCISES.md. Exit codes: 0 done, or full points; 1 not yet; 2 asked for what is
-# not there; 3 does not compile.
+# not there; 3 does not compile; 4 an exercise of the kernel, and no machine to grade it on.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 . harness/learn/lib.sh
@@ -64,14 +64,14 @@ cmd_start() { # N
 	[ -n "$(exercise_ids "$1")" ] || die 2 "sprint $1 has no exercises"
 	for id in $(exercise_ids "$1"); do
 		for path in $(exercise_files "$id"); do
-			to=$(work_file "$path")
+			to=$(work_file "$path" "$id")
 			[ -e "$to" ] && continue
 			mkdir -p "$(dirname "$to")"
-			cut_exercise stub "" "$path" >"$to" || exit 2
+			cut_exercise stub "$(exercise_ids "$1" | xargs)" "$path" >"$to" || exit 2
 			new=$((new + 1))
 		done
 		for path in $(exercise_given "$id"); do
-			to=$(work_file "$path")
+			to=$(work_file "$path" "$id")
 			mkdir -p "$(dirname "$to")"
 			[ -e "$to" ] || cp "$path" "$to"
 		done
@@ -93,7 +93,7 @@ show_exercise() { # ID
 	exercise_section "$1" Goal
 	printf '\n  read    %s/exercise.md\n' "$folder"
 	for path in $(exercise_files "$1"); do
-		echo "  write   $(shown "$(work_file "$path")")"
+		echo "  write   $(shown "$(work_file "$path" "$1")")"
 	done
 	echo "  then    make check-$1     (and make hint-$1 when you are stuck)"
 }
@@ -102,7 +102,7 @@ show_exercise() { # ID
 overlay_exercise() { # ID
 	local pairs=() path file
 	for path in $(exercise_files "$1"); do
-		file=$(work_file "$path")
+		file=$(work_file "$path" "$1")
 		[ -e "$file" ] && pairs+=("$path" "$file")
 	done
 	tree_overlay "${pairs[@]}"
@@ -110,7 +110,7 @@ overlay_exercise() { # ID
 overlay_all() { # N: all of a sprint
 	local pairs=() path file
 	for path in $(for id in $(exercise_ids "$1"); do exercise_files "$id"; done | sort -u); do
-		file=$(work_file "$path")
+		file=$(work_file "$path" "$1")
 		[ -e "$file" ] && pairs+=("$path" "$file")
 	done
 	tree_overlay "${pairs[@]}"
@@ -127,7 +127,13 @@ check_one() { # ID; prints, remembers; exit code as the script's
 		echo "learn: building what the exercises stand on, once" >&2
 	tree_make
 	overlay_exercise "$id"
-	grade_exercise "$id" || code=3
+	grade_exercise "$id" || code=$?
+	[ $code -ne 4 ] || {
+		[ "$json" = yes ] && show_json "$id" false
+		[ "$json" = yes ] || printf '%s %s\n\n%s\n' "$id" "$(exercise_title "$id")" "$(cat "$learn/log")"
+		flock -u 9
+		return 4
+	}
 	most=$(exercise_points "$id")
 	[ -n "${RUNNER:-}" ] || {
 		progress_clock "$id"
@@ -201,12 +207,14 @@ cmd_check() { # N or N.K
 			case $one in
 			0) verdict=ok ;;
 			3) verdict="DOES NOT COMPILE" ;;
+			4) verdict="not graded: needs a machine (make deps-vm)" ;;
 			*) verdict="not yet" ;;
 			esac
 			printf '  %s  %-40s %3d/%-3d %s\n' "$id" "$(exercise_title "$id")" \
-				"$([ $one -eq 3 ] && echo 0 || points_reached)" "$(exercise_points "$id")" "$verdict"
+				"$([ $one -ge 3 ] && echo 0 || points_reached)" "$(exercise_points "$id")" "$verdict"
 		}
 		first=no
+		[ $one -eq 4 ] && continue
 		[ $one -gt $code ] && code=$one
 	done
 	rm -f "$learn.out.$$"
@@ -225,7 +233,7 @@ cmd_watch() { # N
 			for id in $(exercise_ids "$1"); do
 				is_solved "$id" && [ "$id" != "${watching:-}" ] && continue
 				for path in $(exercise_files "$id"); do
-					echo "$changed" | grep -qxF "$(work_file "$path")" || continue
+					echo "$changed" | grep -qxF "$(work_file "$path" "$id")" || continue
 					watching=$id
 					[ -t 1 ] && clear
 					check_one "$id"
@@ -266,10 +274,10 @@ cmd_diff() { # N.K
 	fi
 	for path in $(exercise_files "$1"); do
 		if [ -t 1 ]; then
-			diff -W "$(tput cols 2>/dev/null || echo 120)" -t --color=auto -y "$(work_file "$path")" "$path" | ${PAGER:-less -R}
+			diff -W "$(tput cols 2>/dev/null || echo 120)" -t --color=auto -y "$(work_file "$path" "$1")" "$path" | ${PAGER:-less -R}
 		else
-			diff -u --label "yours: $(shown "$(work_file "$path")")" --label "reference: $path" \
-				"$(work_file "$path")" "$path"
+			diff -u --label "yours: $(shown "$(work_file "$path" "$1")")" --label "reference: $path" \
+				"$(work_file "$path" "$1")" "$path"
 		fi
 	done
 	exit 0
@@ -283,7 +291,7 @@ put_parts() { # stub|reference, ID
 	backup=$work/.backup/$(date +%Y%m%d-%H%M%S)-$2
 	mkdir -p "$backup" "$learn"
 	for path in $(exercise_files "$2"); do
-		file=$(work_file "$path")
+		file=$(work_file "$path" "$2")
 		donor=$top/$path
 		[ "$1" = stub ] && {
 			donor=$learn/donor
@@ -297,7 +305,7 @@ put_parts() { # stub|reference, ID
 		else
 			[ -e "$file" ] && echo "learn: the marks of exercise $2 are gone from $(shown "$file"): the whole file begins anew" >&2
 			mkdir -p "$(dirname "$file")"
-			cut_exercise stub "" "$path" >"$learn/stub"
+			cut_exercise stub "$(exercise_ids "${2%%.*}" | xargs)" "$path" >"$learn/stub"
 			cut_exercise splice "$2" "$donor" "$learn/stub" >"$file"
 		fi
 	done
@@ -391,7 +399,8 @@ cmd_race() { # N
 	*) die 2 "sprint $1 has no engine to race" ;;
 	esac
 	for id in $(exercise_ids "$1"); do
-		is_solved "$id" || echo "learn: exercise $id is not solved; a stub in the engine may lose the race" >&2
+		is_solved "$id" || is_kernel_exercise "$id" ||
+			echo "learn: exercise $id is not solved; a stub in the engine may lose the race" >&2
 	done
 	tree_make
 	overlay_all "$1"

@@ -66,7 +66,7 @@ exercise_points() { # ID
 				text = substr(text, RSTART + RLENGTH)
 			}
 		}' "$folder/check.c"
-		for key in asan valgrind tsan speed; do
+		for key in asan valgrind tsan speed kasan lockdep sleeping kmemleak; do
 			grade_key "$1" $key | awk '{ print $1 }'
 		done
 	} | awk '{ n += $1 } END { print n + 0 }'
@@ -85,14 +85,21 @@ exercise_section() { # ID, heading
 			print line[i]
 	}' "$(exercise_folder "$1")/exercise.md"
 }
-# A reference file has the path sprint-N-name/FILE, the learner's work/sprint-N/FILE.
-work_file() { # sprint-N-name/FILE
-	echo "$work/$(echo "$1" | sed 's|^\(sprint-[0-9]*\)-[^/]*/|\1/|')"
+# A reference file has the path sprint-N-name/FILE, the learner's work/sprint-N/FILE. One of
+# an earlier sprint, which exercises of the kernel have, is work/sprint-N/sprint-M-name/FILE.
+work_file() { # sprint-N-name/FILE, ID
+	case $1 in
+	sprint-"${2%%.*}"-*) echo "$work/sprint-${2%%.*}/${1#*/}" ;;
+	*) echo "$work/sprint-${2%%.*}/$1" ;;
+	esac
 }
 exercise_files() { # ID: paths of its reference files
 	sprint=$(sprint_folder "${1%%.*}")
 	for name in $(grade_key "$1" files); do
-		echo "$sprint/$name"
+		case $name in
+		../*) echo "${name#../}" ;;
+		*) echo "$sprint/$name" ;;
+		esac
 	done
 }
 # Files that a learner needs beside them, as they are.

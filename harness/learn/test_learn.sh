@@ -93,6 +93,14 @@ sed '/EXERCISE 9.2 end/d' "$scratch/r.c" >"$scratch/broken.c"
 ok "a begin without an end is an error" ends_with 1 cut list "" "$scratch/broken.c"
 ok "and is told" says "has no end" cut list "" "$scratch/broken.c"
 
+# ---- a machine without QEMU ----
+
+mkdir "$scratch/bin"
+for folder in /usr/bin /bin /usr/sbin /sbin; do
+	cp -rsn "$folder/." "$scratch/bin/" 2>/dev/null
+done
+rm -f "$scratch/bin"/qemu-system-*
+
 # ---- each exercise's files ----
 
 . harness/learn/lib.sh
@@ -130,7 +138,7 @@ ok "the third" says "Hint 3 of 3" $run hint 1.2
 ok "no fourth" says "all hints" $run hint 1.2
 ok "diff asks while unsolved" ends_with 1 $run diff 1.2
 ok "diff shows when told to" says "reference: sprint-1-core-memory/dynarray.c" env YES=1 $run diff 1.2
-ok "progress" says "0 of 8 exercises" $run progress
+ok "progress" says "0 of 9 exercises" $run progress
 ok "take wants one that there is" ends_with 2 $run take 1.99
 ok "take of a sprint without a workspace" says "make start-2" $run take 2
 ok "take" $run take 1.2
@@ -151,7 +159,7 @@ ok "json is json" bash -c "$run check 1.1 --json | python3 -m json.tool"
 ok "json says what failed" says '"verdict":"failed"' $run check 1.1 --json
 $run take 1.1 >/dev/null
 ok "the reference has full points" ends_with 0 $run check 1.1
-ok "and is taken, not solved" says "0 of 8 exercises" $run progress
+ok "and is taken, not solved" says "0 of 9 exercises" $run progress
 echo 'int oops(' >>"$WORK/sprint-1/chain.c"
 ok "what does not compile" ends_with 3 $run check 1.1
 ok "is shown with its line" says "work/sprint-1/chain.c:" $run check 1.1
@@ -162,7 +170,7 @@ cp "$scratch/chain.c" "$WORK/sprint-1/chain.c"
 $run reset 1.1 >/dev/null
 cp "$scratch/chain.c" "$WORK/sprint-1/chain.c"
 ok "solved by hand" says "14 of 14 points: solved" $run check 1.1
-ok "progress counts it" says "1 of 8 exercises, 14 of" $run progress
+ok "progress counts it" says "1 of 9 exercises, 14 of" $run progress
 # A loop without an end, and a step into nowhere.
 sed 's/struct chain \*reversed = NULL;/for (;;)\n\t\t;\n\tstruct chain *reversed = NULL;/' "$scratch/chain.c" >"$WORK/sprint-1/chain.c"
 ok "a hang is ended" says "HUNG" $run check 1.1
@@ -170,6 +178,12 @@ sed 's/struct chain \*reversed = NULL;/*(volatile int *)8 = 1;\n\tstruct chain *
 ok "a crash is told" says "CRASHED" $run check 1.1
 command -v gdb >/dev/null && ok "with the learner's line" says "> *(volatile int *)8 = 1;" $run check 1.1
 ok "watch grades what was saved" says "1.2 A dynamic array" env WATCH_ONCE=1 $run watch 1
+
+# ---- exercises of the kernel ----
+
+ok "one that lies in another sprint has a place of its own" test -n "$(work_file sprint-1-core-memory/kernel/storage_call.c 2.9 | grep '/sprint-2/sprint-1-core-memory/')"
+ok "without QEMU it is not graded, and says what to do" says "make deps-vm" env PATH="$scratch/bin" $run check 1.9
+ok "and ends with its own code" ends_with 4 env PATH="$scratch/bin" $run check 1.9
 
 # ---- a race, of an engine that was taken whole ----
 

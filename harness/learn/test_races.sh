@@ -30,8 +30,8 @@ is_filled() { # N
 	local id path
 	for id in $(exercise_ids "$1"); do
 		for path in $(exercise_files "$id"); do
-			cut_exercise splice "$id" "$path" "$(work_file "$path")" >"$scratch/spliced" &&
-				cmp "$scratch/spliced" "$(work_file "$path")" || return 1
+			cut_exercise splice "$id" "$path" "$(work_file "$path" "$id")" >"$scratch/spliced" &&
+				cmp "$scratch/spliced" "$(work_file "$path" "$id")" || return 1
 		done
 	done
 }

@@ -82,6 +82,9 @@ static int give(const struct storage_side *side, u64 at, const void *from, u64 l
 
 static bool well_formed(const struct storage_device *dev, const struct storage_op *op)
 {
+	/* EXERCISE 2.9 begin: each field that a program can set wrongly
+	 *|	return false;
+	 */
 	unsigned int flags = 0;
 
 	if (op->version != STORAGE_VERSION || op->reserved[0] || op->reserved[1] ||
@@ -112,6 +115,7 @@ static bool well_formed(const struct storage_device *dev, const struct storage_o
 	if (op->code == STORAGE_DELETE_RANGE && !(op->flags & STORAGE_TO_END))
 		return op->value_len <= KV_KEY_MAX;
 	return op->code == STORAGE_GET || (!op->value && !op->value_len);
+	/* EXERCISE 2.9 end */
 }
 
 /* Copies the keys of op[0..n) in. An operation that is malformed gets an error, and no key. */
@@ -151,12 +155,16 @@ static int take_keys(struct storage_device *dev, struct storage_call *c, unsigne
 static int take_value(const struct storage_op *op, const struct storage_side *side,
 		      struct kv_buf *b)
 {
+	/* EXERCISE 2.9 begin: room first, then the bytes
+	 *|	return -ENOMEM;
+	 */
 	int error = kv_buf_reserve(b, op->value_len);
 
 	if (!error && op->value_len)
 		error = take(side, b->data, op->value, op->value_len);
 	b->len = error ? 0 : op->value_len;
 	return error;
+	/* EXERCISE 2.9 end */
 }
 
 static struct kv_op step_of(const struct storage_op *op, struct kv_slice key,
@@ -197,6 +205,9 @@ static int do_write(struct storage_session *s, struct storage_call *c, unsigned 
 static void give_value(struct storage_call *c, unsigned int i,
 		       const struct storage_side *side)
 {
+	/* EXERCISE 2.9 begin: the value if it has room, and its length either way
+	 *|	c->error[i] = -EFAULT;
+	 */
 	struct storage_op *op = &c->op[i];
 	struct kv_buf *value = &c->value[i];
 	u64 room = op->value_len;
@@ -207,6 +218,7 @@ static void give_value(struct storage_call *c, unsigned int i,
 				      ? -EMSGSIZE
 				      : give(side, op->value, value->data, value->len);
 	trim(value);
+	/* EXERCISE 2.9 end */
 }
 
 /* Gets [from, to), which have no error so far and one snapshot. */
@@ -341,6 +353,9 @@ out:
 static long atomic_bytes(struct storage_device *dev, const struct storage_op *op,
 			 unsigned int n)
 {
+	/* EXERCISE 2.9 begin: what take_steps() is going to write, or why not
+	 *|	return -EINVAL;
+	 */
 	u64 all = 0;
 	unsigned int i;
 
@@ -353,6 +368,7 @@ static long atomic_bytes(struct storage_device *dev, const struct storage_op *op
 			return -E2BIG;
 	}
 	return all;
+	/* EXERCISE 2.9 end */
 }
 
 static int take_steps(const struct storage_op *op, unsigned int n, u8 *at,

@@ -89,6 +89,9 @@ struct env_task {
 
 static int task_main(void *arg)
 {
+	/* EXERCISE 4.10 begin: with the maker's rights; task may be gone once it is complete
+	 *|	return 0;
+	 */
 	struct env_task *task = arg;
 	const struct cred *before = override_creds(task->env->cred);
 
@@ -96,11 +99,15 @@ static int task_main(void *arg)
 	revert_creds(before);
 	/* The thread runs none of this module's code once the other side has gone on. */
 	kthread_complete_and_exit(&task->done, 0);
+	/* EXERCISE 4.10 end */
 }
 
 static int kernel_spawn(struct env *env, const char *name, env_task_fn *fn, void *arg,
 			struct env_task **out)
 {
+	/* EXERCISE 4.10 begin: a thread called kv-NAME; nothing is left when there is none
+	 *|	return -ENOMEM;
+	 */
 	struct env_task *task = port_alloc(sizeof(*task));
 	struct task_struct *thread;
 
@@ -118,13 +125,16 @@ static int kernel_spawn(struct env *env, const char *name, env_task_fn *fn, void
 	}
 	*out = task;
 	return 0;
+	/* EXERCISE 4.10 end */
 }
 
 static void kernel_join(struct env *env, struct env_task *task)
 {
+	/* EXERCISE 4.10 begin: waits for its end, then frees it */
 	(void)env;
 	wait_for_completion(&task->done);
 	port_free(task);
+	/* EXERCISE 4.10 end */
 }
 
 static void kernel_stand_back(struct env *env)
@@ -163,6 +173,11 @@ static void kernel_cond_free(struct env *env, struct env_cond *c)
 static void kernel_cond_wait(struct env *env, struct env_cond *c, struct port_mutex *m,
 			     uint64_t timeout_ns)
 {
+	/* EXERCISE 3.9 begin: in the queue before the mutex is given up
+	 *|	port_mutex_unlock(m);
+	 *|	schedule_timeout_idle(1);
+	 *|	port_mutex_lock(m);
+	 */
 	ktime_t left = ns_to_ktime(timeout_ns);
 	DEFINE_WAIT(wait);
 
@@ -175,6 +190,7 @@ static void kernel_cond_wait(struct env *env, struct env_cond *c, struct port_mu
 		schedule();
 	finish_wait(&c->queue, &wait);
 	port_mutex_lock(m);
+	/* EXERCISE 3.9 end */
 }
 
 static void kernel_cond_signal(struct env *env, struct env_cond *c)
