@@ -28,7 +28,7 @@ enum {
 	RECORD_MAX = 64 << 10,
 	CHANCES = 16 << 10, /* bytes of marked records that stay, for one that comes */
 	COUNTERS = 16,
-	GROWTH = 64, /* times that it may grow, where there are addresses for it */
+	GROWTH = 4, /* times that it may grow, where there are addresses for it */
 	HUGE_FROM = 4 << 20,
 	RETRIES = 64,
 };

@@ -195,6 +195,32 @@ static void test_caches_are_locked_as_the_system_allows(void **state)
 	}
 }
 
+/* ---- addresses ---- */
+
+static uint64_t address_bytes(void)
+{
+	char text[64] = "";
+	FILE *f = fopen("/proc/self/statm", "r");
+
+	assert_non_null(f);
+	assert_non_null(fgets(text, sizeof(text), f));
+	(void)fclose(f);
+	return strtoull(text, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+/* They cost no memory, but a process may have a limit of them, and an emulator few. */
+static void test_a_store_takes_few_addresses(void **state)
+{
+	uint64_t before = address_bytes(), most = (uint64_t)8 * (64 << 20);
+	struct kv *kv;
+
+	(void)state;
+	scratch_remove(scratch);
+	kv = open_store(env_posix(), scratch, "memory_bytes=64m");
+	assert_in_range(address_bytes() - before, 0, most);
+	assert_int_equal(kv_close(kv), 0);
+}
+
 /* ---- none at all ---- */
 
 static void test_open_and_close_without_memory(void **state)
@@ -263,6 +289,7 @@ int main(void)
 		LEAK_CHECKED(test_memory_stays_within_its_budget),
 		LEAK_CHECKED(test_budget_that_is_too_small_is_refused),
 		LEAK_CHECKED(test_caches_are_locked_as_the_system_allows),
+		LEAK_CHECKED(test_a_store_takes_few_addresses),
 		LEAK_CHECKED(test_open_and_close_without_memory),
 	};
 
