@@ -9,6 +9,7 @@
 #define DEVICE_FIXTURE_H
 
 #include "../kernel/storage_ioctl.h"
+#include "../kv.h"
 #include "core_random.h"
 
 #include <errno.h>
@@ -83,6 +84,15 @@ static inline void device_clear(int fd)
 	struct storage_control a = { .version = STORAGE_VERSION };
 
 	assert_int_equal(device_call(fd, STORAGE_IOC_CLEAR, &a), 0);
+}
+
+/* enum kv_cap of the engine behind it. */
+static inline unsigned int device_caps(int fd)
+{
+	struct storage_info info = { .version = STORAGE_VERSION };
+
+	assert_int_equal(device_call(fd, STORAGE_IOC_INFO, &info), 0);
+	return info.caps;
 }
 
 static inline int device_ring_open(int fd, uint32_t entries, uint64_t arena,

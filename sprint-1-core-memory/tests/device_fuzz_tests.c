@@ -11,6 +11,7 @@
  * goes on for so long.
  */
 #include "device_fixture.h"
+#include "test_scale.h"
 
 #include <pthread.h>
 #include <time.h>
@@ -30,6 +31,7 @@ struct fuzzer {
 	const char *wrong; /* a call that answered what it must not */
 	int answer;
 	struct device_ring *ring; /* shared by all */
+	unsigned int draws;
 };
 
 static time_t ends; /* with KV_TORTURE */
@@ -299,7 +301,7 @@ static void *fuzz(void *arg)
 	struct fuzzer *f = arg;
 	unsigned int i;
 
-	for (i = 0; !f->wrong && (i < DRAWS || time(NULL) < ends); i++)
+	for (i = 0; !f->wrong && (i < f->draws || time(NULL) < ends); i++)
 		way[below(f, sizeof(way) / sizeof(way[0]))](f);
 	return NULL;
 }
@@ -336,7 +338,13 @@ static void test_device_survives_a_hostile_program(void **state)
 
 		assert_ptr_not_equal(p, MAP_FAILED);
 		assert_int_equal(mprotect(p, BYTES, PROT_READ | PROT_WRITE), 0);
-		f[i] = (struct fuzzer){ seed + (uint64_t)i, fd, p, NULL, 0, &ring };
+		f[i] = (struct fuzzer){ seed + (uint64_t)i,
+					fd,
+					p,
+					NULL,
+					0,
+					&ring,
+					1 + (unsigned int)test_draws(DRAWS) };
 		assert_int_equal(pthread_create(&thread[i], NULL, fuzz, &f[i]), 0);
 	}
 	for (i = 0; i < THREADS; i++) {
