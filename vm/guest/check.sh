@@ -5,20 +5,23 @@
 #
 #   check "what is expected" COMMAND...     one line, ok or FAIL, with the output when it fails
 #   check_fails "what" COMMAND...           the same for a command that must not succeed
+#                                           (run_tests.sh counts both, by a letter each in
+#                                           /tmp/checks.passed and /tmp/checks.failed)
+#   check_leaks                             no memory that nothing points to (lab kernel)
 #   skip "why"                              ends a test whose subject is not there
 #   have_module NAME                        is it packed into this machine?
 #   kernel_reports                          prints what the kernel complained of since reports_begin
-passed=0
 failed=0
 
 check() {
 	what=$1
 	shift
 	if "$@" >/tmp/check.out 2>&1; then
-		passed=$((passed + 1))
+		printf . >>/tmp/checks.passed
 		echo "  ok   $what"
 	else
 		failed=$((failed + 1))
+		printf . >>/tmp/checks.failed
 		echo "  FAIL $what"
 		echo "       command: $*"
 		sed 's/^/       /' /tmp/check.out | tail -n 40
@@ -70,6 +73,12 @@ no_leaks() {
 	sleep 6
 	echo scan >/sys/kernel/debug/kmemleak
 	! grep . /sys/kernel/debug/kmemleak
+}
+
+# At the end of a test; where several are run it is done once, after all of them, for it takes
+# long.
+check_leaks() {
+	[ -n "${leaks_at_end:-}" ] || check "no leaks" no_leaks
 }
 
 # fail_each_allocation PROGRAM WORDS... - runs it with its first allocation in the kernel failing,

@@ -43,6 +43,6 @@ check "gives memory back when the system wants it" pressure
 check "still takes pairs" storage_tool $device fill 0 1000 8000
 check "has them" storage_tool $device check 0 1000
 check "unloads again" rmmod storage-hash
-check "no leaks" no_leaks
+check_leaks
 check "nothing in the kernel's log" no_kernel_reports
 finish

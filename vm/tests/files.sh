@@ -55,6 +55,6 @@ for e in $(engines); do
 done
 rm -rf "$dir"
 rmmod storage-files storage-core 2>/dev/null
-check "no leaks" no_leaks
+check_leaks
 check "nothing in the kernel's log" no_kernel_reports
 finish

@@ -37,6 +37,6 @@ check "is not unloaded while it is open" unload_while_open
 check "unloads" rmmod note
 check "takes its device along" [ ! -e /dev/note ]
 check "loads and unloads twenty times" again_and_again
-check "no leaks" no_leaks
+check_leaks
 check "nothing in the kernel's log" no_kernel_reports
 finish
