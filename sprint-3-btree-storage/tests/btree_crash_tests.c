@@ -5,17 +5,11 @@
  * that dirty pages are evicted, and checkpoints after each few writes; then with calls to
  * the device that fail on top; then through every crash while a store is loaded in bulk.
  *
- * KV_TORTURE=seconds goes on with other seeds, and looks at more disks of each: for so long,
- * and for a million disks at least. KV_STATES=n goes on for n disks. Under sanitizers and
- * Valgrind fewer positions are looked at.
+ * kv_crash_suite.h says how to go on for longer.
  */
-#include "../../sprint-1-core-memory/tests/kv_history.h"
 #include "../../sprint-1-core-memory/tests/leak_check.h"
-#include "../../sprint-1-core-memory/tests/test_scale.h"
-#include "../../sprint-2-hash-storage/tests/kv_crash.h"
+#include "../../sprint-2-hash-storage/tests/kv_crash_suite.h"
 #include "../btree_engine.h"
-
-#include <time.h>
 
 #define SMALL "segment_bytes=64k,checkpoint_bytes=64k,huge=off"
 
@@ -77,119 +71,9 @@ static const struct kv_crash_config variants[] = {
 	  .preempt = 10 },
 };
 
-enum { VARIANTS = sizeof(variants) / sizeof(variants[0]) };
+/* ---- calls that fail ---- */
 
-struct seen { /* what must have happened for the histories to be worth their crashes */
-	uint64_t states, recoveries, checkpoints, evictions, splits, merges, copies,
-		recycled;
-};
-
-static void add_stat(void *arg, const char *name, uint64_t value)
-{
-	struct seen *s = arg;
-	const struct {
-		const char *name;
-		uint64_t *to;
-	} wanted[] = {
-		{ "checkpoints", &s->checkpoints },
-		{ "page_evictions", &s->evictions },
-		{ "tree_splits", &s->splits },
-		{ "tree_merges", &s->merges },
-		{ "tree_copies", &s->copies },
-		{ "log_segments_recycled", &s->recycled },
-	};
-	size_t i;
-
-	for (i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
-		if (!strcmp(name, wanted[i].name))
-			*wanted[i].to += value;
-}
-
-static unsigned int slower(void)
-{
-	return (unsigned int)(1000 / test_draws(1000));
-}
-
-static unsigned int torture_seconds(void)
-{
-	const char *s = getenv("KV_TORTURE");
-
-	return s ? (unsigned int)strtoul(s, NULL, 10) : 0;
-}
-
-/* How many disks to go on for; 0: no further than the quick form. */
-static uint64_t states_wanted(void)
-{
-	const char *s = getenv("KV_STATES");
-
-	return s ? strtoull(s, NULL, 10) : torture_seconds() ? 1000000 : 0;
-}
-
-static void run(struct kv_crash_config *c, struct seen *seen)
-{
-	struct kv_crash_report r;
-
-	c->ops = &btree_engine;
-	c->every *= slower();
-	c->stats = add_stat;
-	c->stats_arg = seen;
-	if (kv_crash_run(c, &r))
-		fail_msg("%s ./btree_crash_tests", r.failed);
-	seen->states += r.states + r.recoveries;
-	seen->recoveries += r.recoveries;
-}
-
-static void run_variants(uint64_t seed, bool more, struct seen *seen)
-{
-	size_t i;
-
-	for (i = 0; i < VARIANTS; i++) {
-		struct kv_crash_config c = variants[i];
-
-		c.seed = seed;
-		c.every = more ? 1 : 3 * (c.every ? c.every : 1);
-		c.samples = more ? 4 : 1;
-		c.exhaustive = more ? 64 : 4;
-		c.thorough = more ? 1 : 4;
-		c.again = more ? 40 : 150;
-		run(&c, seen);
-	}
-	print_message("seed %llu: %llu disks, %llu of them after two crashes; %llu "
-		      "checkpoints, %llu pages evicted, %llu splits, %llu merges, %llu "
-		      "copies, %llu segments recycled\n",
-		      (unsigned long long)seed, (unsigned long long)seen->states,
-		      (unsigned long long)seen->recoveries,
-		      (unsigned long long)seen->checkpoints,
-		      (unsigned long long)seen->evictions,
-		      (unsigned long long)seen->splits, (unsigned long long)seen->merges,
-		      (unsigned long long)seen->copies,
-		      (unsigned long long)seen->recycled);
-}
-
-static void test_survive_every_crash(void **state)
-{
-	uint64_t seed = kv_history_seed(1);
-	struct seen seen = { 0 };
-
-	(void)state;
-	run_variants(seed, false, &seen);
-	if (getenv("KV_CRASH"))
-		return;
-	assert_true(seen.checkpoints && seen.evictions && seen.splits && seen.merges &&
-		    seen.copies && seen.recycled);
-	assert_true(slower() > 1 || seen.states >= 4000);
-}
-
-/* ---- with failing calls ---- */
-
-static const struct {
-	const char *name;
-	unsigned int calls;
-	enum env_sim_effect effect;
-	int error;
-	const char *path; /* NULL: any */
-	const char *options;
-} faults[] = {
+static const struct kv_crash_fault faults[] = {
 	{ "log-sync", 1u << SIM_SYNC, SIM_FAIL, -EIO, ".log", SMALL ",max_keys=4" },
 	{ "log-sync-drop", 1u << SIM_SYNC, SIM_DROP, -EIO, ".log", SMALL ",map=off" },
 	{ "tree-sync", 1u << SIM_SYNC, SIM_FAIL, -EIO, "TREE", SMALL ",max_keys=4" },
@@ -205,57 +89,57 @@ static const struct {
 	{ "read", 1u << SIM_READ, SIM_FAIL, -EIO, "TREE", SMALL },
 };
 
-enum { FAULTS = sizeof(faults) / sizeof(faults[0]), EACH = 3, NTH_MAX = 60 };
+static const struct kv_crash_suite suite = {
+	.program = "btree_crash_tests",
+	.ops = &btree_engine,
+	.variant = variants,
+	.variants = sizeof(variants) / sizeof(variants[0]),
+	.fault = faults,
+	.faults = sizeof(faults) / sizeof(faults[0]),
+	.quick = { .every = 3,
+		   .samples = 1,
+		   .exhaustive = 4,
+		   .thorough = 4,
+		   .again = 150 },
+	.torture = { .every = 0,
+		     .samples = 4,
+		     .exhaustive = 64,
+		     .thorough = 1,
+		     .again = 40 },
+	.least = 4000,
+	.failing = { .steps = 100, .keys = 16, .value_max = 5000 },
+	.failing_every = 61,
+	.failing_every_in_torture = 1,
+	.counter = { { "checkpoints", 0 },
+		     { "page_evictions", 0 },
+		     { "tree_splits", 0 },
+		     { "tree_merges", 0 },
+		     { "tree_copies", 0 },
+		     { "log_segments_recycled", 0 } },
+};
 
-static void run_fault(size_t i, unsigned int k, uint64_t seed, unsigned int every,
-		      struct seen *seen)
+static void test_survive_every_crash(void **state)
 {
-	struct env_sim_fault fault = {
-		.calls = faults[i].calls,
-		.effect = faults[i].effect,
-		.error = faults[i].error,
-		.path = faults[i].path,
-		/* Spread, and another each time. */
-		.nth = 1 + (seed * 37 + i * 11 + k * (NTH_MAX / EACH)) % NTH_MAX,
-	};
-	struct kv_crash_config c = {
-		.options = faults[i].options,
-		.seed = seed,
-		.steps = 100,
-		.keys = 16,
-		.value_max = 5000,
-		.fault = &fault,
-		.every = every,
-		.samples = 1,
-		.exhaustive = 4,
-		.thorough = 2,
-		.again = 40,
-	};
-	char name[64];
-
-	(void)snprintf(name, sizeof(name), "fault-%s-%u", faults[i].name, k);
-	c.name = name;
-	run(&c, seen);
-}
-
-static void run_faults(uint64_t seed, unsigned int every, struct seen *seen)
-{
-	unsigned int k;
-	size_t i;
-
-	for (i = 0; i < FAULTS; i++)
-		for (k = 0; k < EACH; k++)
-			run_fault(i, k, seed, every, seen);
-	print_message("seed %llu: %llu disks of histories in which a call failed\n",
-		      (unsigned long long)seed, (unsigned long long)seen->states);
+	(void)state;
+	kv_crash_survive(&suite);
 }
 
 static void test_survive_crashes_after_a_failed_call(void **state)
 {
-	struct seen seen = { 0 };
-
 	(void)state;
-	run_faults(kv_history_seed(1), 61, &seen);
+	kv_crash_survive_failed_calls(&suite);
+}
+
+static void test_repeat_a_history_by_its_seed(void **state)
+{
+	(void)state;
+	kv_crash_repeat(&suite);
+}
+
+static void test_torture(void **state)
+{
+	(void)state;
+	kv_crash_torture(&suite);
 }
 
 /* ---- bulk loading ---- */
@@ -344,14 +228,14 @@ static void test_bulk_load_is_there_in_whole_or_not_at_all(void **state)
 	(void)state;
 	assert_int_equal(open_store(sim, &kv), 0);
 	e.from = env_sim_position(sim);
-	e.every = slower();
+	e.every = kv_crash_slower();
 	assert_int_equal(btree_bulk_load(kv, 90, next_pair, &s), 0);
 	l.done = env_sim_position(sim);
 	assert_int_equal(kv_close(kv), 0);
 	if (env_sim_explore(sim, &e))
 		fail_msg("%s", e.failed);
 	print_message("%llu disks\n", (unsigned long long)l.disks);
-	assert_true(l.disks > 20 || slower() > 1);
+	assert_true(l.disks > 20 || kv_crash_slower() > 1);
 	env_sim_free(sim);
 }
 
@@ -403,10 +287,10 @@ static void test_bulk_load_when_each_call_fails(void **state)
 	uint64_t nth;
 
 	(void)state;
-	for (nth = 1; load_with_fault(nth, 0, &failed); nth += slower())
+	for (nth = 1; load_with_fault(nth, 0, &failed); nth += kv_crash_slower())
 		;
 	print_message("%u of %llu calls told of\n", failed, (unsigned long long)nth - 1);
-	assert_true(failed > 10 || slower() > 1);
+	assert_true(failed > 10 || kv_crash_slower() > 1);
 }
 
 static void test_bulk_load_when_each_allocation_fails(void **state)
@@ -415,50 +299,11 @@ static void test_bulk_load_when_each_allocation_fails(void **state)
 	uint64_t nth;
 
 	(void)state;
-	for (nth = 1; load_with_fault(0, nth, &failed); nth += slower())
+	for (nth = 1; load_with_fault(0, nth, &failed); nth += kv_crash_slower())
 		;
 	print_message("%u of %llu allocations told of\n", failed,
 		      (unsigned long long)nth - 1);
-	assert_true(failed > 10 || slower() > 1);
-}
-
-/* ---- the test itself ---- */
-
-/* A seed is a history: without that a failure could not be replayed. */
-static void test_repeat_a_history_by_its_seed(void **state)
-{
-	uint64_t trace[2][VARIANTS];
-	size_t i, round;
-
-	(void)state;
-	for (round = 0; round < 2; round++)
-		for (i = 0; i < VARIANTS; i++) {
-			struct kv_crash_config c = variants[i];
-			struct kv_crash_report r;
-
-			c.ops = &btree_engine;
-			c.seed = 7;
-			c.every = UINT32_MAX;
-			if (kv_crash_run(&c, &r))
-				fail_msg("%s ./btree_crash_tests", r.failed);
-			trace[round][i] = r.trace;
-		}
-	assert_memory_equal(trace[0], trace[1], sizeof(trace[0]));
-}
-
-static void test_torture(void **state)
-{
-	uint64_t seed = kv_history_seed(1);
-	time_t end = time(NULL) + torture_seconds();
-	struct seen seen = { 0 }, failing = { 0 };
-
-	(void)state;
-	if (!states_wanted() || getenv("KV_CRASH"))
-		skip();
-	while (time(NULL) < end || seen.states + failing.states < states_wanted()) {
-		run_variants(++seed, true, &seen);
-		run_faults(seed, 1, &failing);
-	}
+	assert_true(failed > 10 || kv_crash_slower() > 1);
 }
 
 int main(void)
