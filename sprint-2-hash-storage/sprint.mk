@@ -25,6 +25,7 @@ $(s2_sim_tests:%=$(s2_dir)/%): $(s2_sim)
 # What every engine's files are judged by; and stores to be damaged, of engines with an order.
 s2_judge := $(s2_dir)/kv_judge.o
 s2_story := $(s2_judge) $(s2_dir)/kv_story.o
+s2_damage := $(s2_story) $(s2_dir)/kv_damage.o
 $(s2_dir)/hash_check_tests $(s2_dir)/hash_salvage_tests: $(s2_judge)
 
 # The crash test of every persistent engine, and the tests of that test: planted mistakes.

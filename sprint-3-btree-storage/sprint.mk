@@ -24,6 +24,7 @@ s3_sim_tests := btree_pager_tests btree_super_tests btree_space_tests btree_page
 s3_tests += $(s3_sim_tests)
 $(s3_sim_tests:%=$(s3_dir)/%): $(s2_sim)
 $(s3_dir)/btree_files_tests: $(s2_story)
+$(s3_dir)/btree_corruption_tests: $(s2_damage)
 
 # The crash test, and the tests of that test: planted mistakes.
 s3_crash_tests := btree_crash_tests btree_mutant_tests

@@ -27,6 +27,7 @@ s4_sim_tests := $(s4_table_sim_tests) $(s4_version_sim_tests) $(s4_work_sim_test
 s4_tests += $(s4_sim_tests)
 $(s4_sim_tests:%=$(s4_dir)/%): $(s2_sim)
 $(s4_dir)/lsm_files_tests: $(s2_story)
+$(s4_dir)/lsm_corruption_tests: $(s2_damage)
 $(s4_dir)/lsm_options_tests: $(s2_sim)
 $(s4_dir)/lsm_options_tests: private EXTRA_LDFLAGS += -Wl,--wrap=sst_can_lz4
 $(s4_dir)/lsm_background_tests: private EXTRA_LDFLAGS += -Wl,--wrap=lsm_versions_commit

@@ -246,6 +246,16 @@ struct file *story_open_file(struct env_sim *disk, const char *name)
 	return f;
 }
 
+uint64_t story_file_bytes(struct env_sim *disk, const char *name)
+{
+	struct file *f = story_open_file(disk, name);
+	uint64_t bytes;
+
+	assert_int_equal(f->ops->size(f, &bytes), 0);
+	file_close(f);
+	return bytes;
+}
+
 void story_read_file(struct env_sim *disk, const char *name, struct kv_buf *out)
 {
 	char path[ENV_PATH_MAX];

@@ -76,6 +76,7 @@ struct story_names {
 /* folder: one in the store whose files are listed as well; NULL: none. */
 void story_list(struct env_sim *disk, const char *folder, struct story_names *out);
 struct file *story_open_file(struct env_sim *disk, const char *name);
+uint64_t story_file_bytes(struct env_sim *disk, const char *name);
 void story_read_file(struct env_sim *disk, const char *name, struct kv_buf *out);
 bool story_is_zero(const void *bytes, size_t n);
 
