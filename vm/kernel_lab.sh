@@ -19,11 +19,15 @@ fragments="$vm_dir/lab.config $vm_dir/lab-$arch.config"
 # shellcheck disable=SC2086
 hash=$(cat $fragments | sha256sum | cut -c1-12)
 dir=$VM_CACHE/lab-$arch-$series-$hash
+done_already() {
+	[ ! -f "$dir/complete" ] || {
+		echo "$dir"
+		exit 0
+	}
+}
+done_already # without waiting for who builds another
 hold "$VM_CACHE/lab-$arch.lock"
-if [ -f "$dir/complete" ]; then
-	echo "$dir"
-	exit 0
-fi
+done_already
 need flex flex
 need bison bison
 need bc bc
