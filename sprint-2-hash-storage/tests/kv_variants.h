@@ -3,7 +3,8 @@
  * kv_variants.h - an engine with files held to kv.h under several sets of options: conformance
  * and random histories, on a real disk.
  *
- * Who includes it sets the scratch directory up for its group of tests.
+ * Who includes it sets the scratch directory up for its group of tests. Histories are fewer and
+ * shorter where all is slow (test_scale.h).
  */
 #ifndef KV_VARIANTS_H
 #define KV_VARIANTS_H
@@ -11,6 +12,7 @@
 #include "../../sprint-1-core-memory/tests/kv_history.h"
 #include "../../sprint-1-core-memory/tests/leak_check.h"
 #include "../../sprint-1-core-memory/tests/scratch.h"
+#include "../../sprint-1-core-memory/tests/test_scale.h"
 #include "../env.h"
 
 struct kv_variants {
@@ -66,7 +68,7 @@ static inline void kv_variants_few_keys(const struct kv_variants *v, struct env 
 {
 	const struct kv_history_config c = {
 		.seed = kv_history_seed(1),
-		.histories = 6,
+		.histories = test_scale() > 1 ? 1 : 6,
 		.steps = 300,
 		.reopen = true,
 	};
@@ -79,8 +81,8 @@ static inline void kv_variants_many_keys(const struct kv_variants *v, struct env
 {
 	const struct kv_history_config c = {
 		.seed = kv_history_seed(2),
-		.histories = 2,
-		.steps = 3000,
+		.histories = test_scale() > 1 ? 1 : 2,
+		.steps = test_scale() > 1 ? 1000 : 3000,
 		.key_space = 1000,
 		.key_max = 40,
 		.value_max = 400,
