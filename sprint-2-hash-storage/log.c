@@ -273,6 +273,15 @@ int log_sync(struct log *log, uint64_t position)
 	return error;
 }
 
+/* Of a segment of ours nothing stands before it but the header, which was made durable before the
+ * segment had its name. */
+static bool begins_segment(struct log *log, uint64_t position)
+{
+	const struct log_segment_file *s = log_segment_find(log, position >> log->shift);
+
+	return s && !s->synced && position == log_first_position(log, s->number);
+}
+
 int log_sync_from(struct log *log, uint64_t position)
 {
 	uint64_t from = position >> log->shift << log->shift;
@@ -282,7 +291,7 @@ int log_sync_from(struct log *log, uint64_t position)
 	while (!log->failed && log->syncing)
 		log->config.env->ops->cond_wait(log->config.env, log->group_done,
 						&log->lock, 0);
-	if (!log->failed && log->synced < position)
+	if (!log->failed && log->synced < position && !begins_segment(log, position))
 		lead_group(log, from > log->synced ? from : log->synced, position);
 	error = log->failed;
 	port_mutex_unlock(&log->lock);

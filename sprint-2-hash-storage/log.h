@@ -140,6 +140,12 @@ void log_sync_later(struct log *log, uint64_t position);
 /* Returns 0 once the position's segment is durable up to there, so that the log can be opened
  * from it. What stands in other segments may not be. */
 int log_sync_from(struct log *log, uint64_t position);
+/* What is appended from now on stands in a segment of its own, which begins at *position, if one
+ * was made ahead, nobody has asked for a sync of the present one, and the disk has room; else false, and nothing
+ * is changed. An owner who starts anew there, and gives up what is before it once that
+ * stands elsewhere, leaves log_sync_from() nothing to write, nor the system. The caller
+ * holds off other appends. */
+bool log_turn(struct log *log, uint64_t *position);
 /* The owner has made durable by itself whatever the records before position say, which is not
  * beyond the log's end: no sync is for their sake any more, and they count as durable. */
 void log_supersede(struct log *log, uint64_t position);

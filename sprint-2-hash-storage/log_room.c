@@ -49,6 +49,20 @@ static int adopt(struct log *log, struct log_segment_file *s)
 	return 0;
 }
 
+/* The next one of those that were made ahead. */
+static int adopt_ready(struct log *log)
+{
+	struct env *env = log->config.env;
+	int error = adopt(log, log->ready);
+
+	if (!error) {
+		log->ready = log->ready->next_ready;
+		log->readies--;
+	}
+	env->ops->cond_signal(env, log->wake);
+	return error;
+}
+
 static bool is_huge(const struct log *log, uint64_t need)
 {
 	return need >
@@ -170,12 +184,7 @@ int log_make_room(struct log *log, uint64_t need, unsigned int flags)
 			continue;
 		}
 		if (log->ready) {
-			error = adopt(log, log->ready);
-			if (!error) {
-				log->ready = log->ready->next_ready;
-				log->readies--;
-			}
-			env->ops->cond_signal(env, log->wake);
+			error = adopt_ready(log);
 			continue;
 		}
 		if (flags & LOG_NOWAIT)
@@ -196,6 +205,33 @@ int log_make_room(struct log *log, uint64_t need, unsigned int flags)
 			error = log->prepare_error;
 	}
 	return error ? error : log->failed;
+}
+
+/* More than one segment ahead, or a segment that is left before it is full, is for speed alone,
+ * and must not fill a disk. */
+static bool is_roomy(struct log *log)
+{
+	struct env *env = log->config.env;
+	uint64_t bytes;
+
+	return !env->ops->free_space(env, log->dir, &bytes) &&
+	       bytes / ROOMY >= log->config.segment_bytes;
+}
+
+bool log_turn(struct log *log, uint64_t *position)
+{
+	const struct log_segment_file *s;
+	bool can = is_roomy(log);
+
+	port_mutex_lock(&log->lock);
+	s = log->current;
+	/* While somebody syncs, `synced` is his. */
+	can = can && s && s->end > LOG_SEGMENT_HEADER_BYTES && log->ready &&
+	      !log->on_reserve && !log->failed && !log->syncing && !s->synced &&
+	      !adopt_ready(log);
+	*position = log->end;
+	port_mutex_unlock(&log->lock);
+	return can;
 }
 
 int log_wait_room(struct log *log, uint64_t record_bytes, unsigned int flags)
@@ -280,16 +316,6 @@ static void touch_pages(const struct log_segment_file *s)
 static bool out_of_space(int error)
 {
 	return error == -ENOSPC || error == -EDQUOT;
-}
-
-/* More than one segment ahead is for speed alone, and must not fill a disk. */
-static bool is_roomy(struct log *log)
-{
-	struct env *env = log->config.env;
-	uint64_t bytes;
-
-	return !env->ops->free_space(env, log->dir, &bytes) &&
-	       bytes / ROOMY >= log->config.segment_bytes;
 }
 
 static void prepare(struct log *log)

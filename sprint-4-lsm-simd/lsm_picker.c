@@ -9,7 +9,9 @@
  * a level is as large as the bottom divided by "ratio" once for each level between. When the
  * bottom is larger than its level's own limit it becomes the next level, as it is. So what is
  * obsolete above the bottom stays a small share of it, however full the levels are (RocksDB's
- * dynamic level sizes; Dong et al., "Optimizing Space Amplification in RocksDB", 2017).
+ * dynamic level sizes; Dong et al., "Optimizing Space Amplification in RocksDB", 2017). In a
+ * lazy store it waits until that share is as much as its level holds: a tier that must be
+ * merged on as soon as it has anything is one write of it more, for nothing.
  */
 #include "lsm_picker_internal.h"
 
@@ -79,9 +81,15 @@ static uint64_t level_target(const struct lsm_shape *s, unsigned int level)
 
 static bool bottom_is_too_large(const struct lsm_shape *s, unsigned int level)
 {
-	return level && level == s->bottom && level < LSM_LEVELS - 1 &&
-	       lsm_is_leveled(s, level) && s->v->level[level].runs == 1 &&
-	       s->v->level[level].bytes > level_limit(s->l, level);
+	uint64_t limit;
+
+	if (!level || level != s->bottom || level == LSM_LEVELS - 1 ||
+	    !lsm_is_leveled(s, level) || s->v->level[level].runs != 1)
+		return false;
+	limit = level_limit(s->l, level);
+	if (s->l->style == LSM_LAZY)
+		limit = lsm_share(100, LAZY_SPACE_PERCENT, limit);
+	return s->v->level[level].bytes > limit;
 }
 
 /* ---- scores ---- */

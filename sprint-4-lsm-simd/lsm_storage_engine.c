@@ -23,8 +23,8 @@ enum {
 	OTHER_MAX = 1 << 20,
 	WINDOW_SHARE = 512, /* of the budget that a scan reads ahead of each run */
 	WINDOW_MAX = 256 << 10,
-	MEMTABLE_MAX = 64 << 20, /* when it is chosen by memory_bytes */
-	RESERVE_CHOSEN = 1,      /* by the sizes of memtables and tables */
+	MEMTABLE_MAX = 128 << 20, /* when it is chosen by memory_bytes */
+	RESERVE_CHOSEN = 1,       /* by the sizes of memtables and tables */
 };
 
 /* ---- the budget ---- */
@@ -53,7 +53,10 @@ static int check_options(struct lsm_store *s, struct kv_msg *why)
 			       "build again, or take none");
 	s->memtable_bytes = s->option[LSM_MEMTABLE_BYTES];
 	if (!s->memtable_bytes) {
-		s->memtable_bytes = memory / 16;
+		/* Large ones save more of merging than their bytes do in a cache. */
+		s->memtable_bytes = memory / 8;
+		if (s->memtable_bytes > memory / 2 / s->option[LSM_MEMTABLE_COUNT])
+			s->memtable_bytes = memory / 2 / s->option[LSM_MEMTABLE_COUNT];
 		if (s->memtable_bytes > MEMTABLE_MAX)
 			s->memtable_bytes = MEMTABLE_MAX;
 	}
@@ -331,12 +334,12 @@ static const struct kv_opt lsm_opts[] = {
 	[LSM_GROUP_MS] = { "group_ms", "how long a group write may stay volatile", NULL,
 			   100, 1, 60000 },
 	[LSM_MEMTABLE_BYTES] = { "memtable_bytes",
-				 "of a memtable before it is flushed; 0: a 16th of "
-				 "memory_bytes, at most 64 MiB",
+				 "of a memtable before it is flushed; 0: an eighth of "
+				 "memory_bytes, at most 128 MiB",
 				 NULL, 0, 0, 1u << 30 },
 	[LSM_MEMTABLE_COUNT] = { "memtables",
 				 "most at once: one that is written to, others being flushed",
-				 NULL, 4, 2, LSM_MEMTABLES },
+				 NULL, 3, 2, LSM_MEMTABLES },
 	[LSM_SEGMENT_BYTES] = { "segment_bytes",
 				"of a log segment, a power of two; fixed at creation",
 				NULL, 8 << 20, 64 << 10, 4ull << 30 },

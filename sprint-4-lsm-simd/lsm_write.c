@@ -279,6 +279,20 @@ static int append_ranges(struct lsm_store *s, struct write *w)
 	return error;
 }
 
+/* Under append_lock. A memtable begins with a segment of the log, if that costs no waiting and no
+ * sync: then all of the log before it can be forgotten when the memtable before it is flushed. On a
+ * full disk the rest of a segment is worth more, and where memtables are much smaller it always is. */
+static int switch_memtable(struct lsm_store *s)
+{
+	uint64_t position;
+
+	if (lsm_view_mems(s) < s->option[LSM_MEMTABLE_COUNT] &&
+	    s->memtable_bytes >= s->option[LSM_SEGMENT_BYTES] / 2 &&
+	    !port_load_acquire(&s->tight) && log_turn(s->log, &position))
+		s->active->end = s->log_end = position;
+	return lsm_view_switch(s, s->log_end);
+}
+
 /* One attempt. -EAGAIN: the log is to be waited for; -EBUSY: a flush is. */
 static int try_append(struct lsm_store *s, struct write *w)
 {
@@ -293,7 +307,7 @@ static int try_append(struct lsm_store *s, struct write *w)
 	else if (port_load_relaxed(&s->tight) && !(w->flags & LOG_URGENT))
 		error = -ENOSPC;
 	else if (full)
-		error = lsm_view_switch(s, s->log_end);
+		error = switch_memtable(s);
 	if (error == -EAGAIN)
 		error = -EBUSY;
 	if (error)
@@ -367,7 +381,7 @@ int lsm_write_try_switch(struct lsm_store *s, uint64_t *position)
 
 	port_mutex_lock(&s->append_lock);
 	if (s->active->used)
-		error = lsm_view_switch(s, s->log_end);
+		error = switch_memtable(s);
 	else
 		lsm_view_begin_at(s, s->log_end);
 	*position = s->log_end;

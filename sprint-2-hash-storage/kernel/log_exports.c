@@ -31,6 +31,7 @@ EXPORT_SYMBOL_GPL(log_stats);
 EXPORT_SYMBOL_GPL(log_supersede);
 EXPORT_SYMBOL_GPL(log_sync);
 EXPORT_SYMBOL_GPL(log_sync_from);
+EXPORT_SYMBOL_GPL(log_turn);
 EXPORT_SYMBOL_GPL(log_sync_later);
 EXPORT_SYMBOL_GPL(log_synced);
 EXPORT_SYMBOL_GPL(log_wait_room);

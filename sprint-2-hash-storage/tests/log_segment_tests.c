@@ -315,6 +315,62 @@ static void test_what_is_superseded_is_not_synced(void **state)
 	end(&f);
 }
 
+/* Once the log's task has made the next segment. */
+static uint64_t turn(struct fixture *f)
+{
+	uint64_t position;
+
+	while (!log_turn(f->log, &position))
+		f->env->ops->sleep_ns(f->env, 1000000);
+	assert_int_equal(log_end(f->log), position);
+	return position;
+}
+
+/* An owner who begins with a new segment has nothing synced and nothing kept of those before. */
+static void test_turn_leaves_nothing_to_be_written(void **state)
+{
+	const uint64_t header = LOG_SEGMENT_HEADER_BYTES;
+	struct fixture f;
+	uint64_t position, end_of_it;
+
+	(void)state;
+	begin_log(&f, NULL);
+	/* There is nothing to turn away from. */
+	assert_false(log_turn(f.log, &position));
+	(void)log_keep_spares(f.log, 20);
+	(void)fill_segments(&f, 3);
+	position = turn(&f);
+	assert_int_equal(position % f.config.segment_bytes, header);
+	/* Nothing is in it: another turn changes nothing. */
+	assert_false(log_turn(f.log, &end_of_it));
+	assert_int_equal(end_of_it, position);
+	assert_int_equal(append(&f, 0, LEN), position);
+	assert_int_equal(log_sync_from(f.log, position), 0);
+	assert_int_equal(stat_of(f.log, "log_syncs_done"), 0);
+	log_supersede(f.log, position);
+	give_up_all_but_last(&f);
+	assert_int_equal(count_files(&f, ".spare"), f.config.reserve);
+	reopen_log(&f, position);
+	assert_int_equal(f.found.records, 1);
+	end(&f);
+}
+
+/* Where syncs are asked for the segment is filled: its file is durable anyhow. */
+static void test_turn_stays_in_a_segment_that_was_synced(void **state)
+{
+	struct fixture f;
+	uint64_t before, position;
+
+	(void)state;
+	begin_log(&f, NULL);
+	(void)fill_segments(&f, 2);
+	sync_all(&f);
+	before = log_end(f.log);
+	assert_false(log_turn(f.log, &position));
+	assert_int_equal(append(&f, 0, LEN), before);
+	end(&f);
+}
+
 /* What a recycled file held before is never taken for new, not even where the new records
  * end exactly where old ones began. */
 static void test_recycled_bytes_are_not_read_again(void **state)
@@ -700,6 +756,8 @@ int main(void)
 		TEST(test_as_many_spares_as_the_owner_says),
 		TEST(test_spare_of_the_reserve_is_yielded),
 		TEST(test_what_is_superseded_is_not_synced),
+		TEST(test_turn_leaves_nothing_to_be_written),
+		TEST(test_turn_stays_in_a_segment_that_was_synced),
 		TEST(test_recycled_bytes_are_not_read_again),
 		TEST(test_segment_that_cannot_be_given_up_is_not_passed),
 		TEST(test_copy_is_a_log_of_its_own),
