@@ -33,5 +33,6 @@ static void __exit array_exit(void)
 
 module_init(array_init);
 module_exit(array_exit);
+EXPORT_SYMBOL_GPL(array_engine); /* for storage-kunit-test.ko */
 MODULE_LICENSE("Dual MIT/GPL");
 MODULE_DESCRIPTION("A sorted array of keys and values in memory: /dev/storage-array");

@@ -69,5 +69,6 @@ static void __exit hash_device_exit(void)
 
 module_init(hash_device_init);
 module_exit(hash_device_exit);
+EXPORT_SYMBOL_GPL(hash_engine); /* for storage-kunit-test.ko */
 MODULE_LICENSE("Dual MIT/GPL");
 MODULE_DESCRIPTION("A hash store as /dev/storage-hash");

@@ -38,5 +38,6 @@ static void __exit btree_device_exit(void)
 
 module_init(btree_device_init);
 module_exit(btree_device_exit);
+EXPORT_SYMBOL_GPL(btree_engine); /* for storage-kunit-test.ko */
 MODULE_LICENSE("Dual MIT/GPL");
 MODULE_DESCRIPTION("A B+tree store as /dev/storage-btree");

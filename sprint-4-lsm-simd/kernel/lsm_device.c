@@ -40,5 +40,6 @@ static void __exit lsm_device_exit(void)
 
 module_init(lsm_device_init);
 module_exit(lsm_device_exit);
+EXPORT_SYMBOL_GPL(lsm_engine); /* for storage-kunit-test.ko */
 MODULE_LICENSE("Dual MIT/GPL");
 MODULE_DESCRIPTION("An LSM store as /dev/storage-lsm");
