@@ -98,7 +98,7 @@ static void test_no_memory(void)
 	port_free(p);
 }
 
-static void test_realloc(void)
+static void test_realloc_copies(void)
 {
 	static const size_t sizes[] = { 100, 120, 9000, 300000, 5000, 50 };
 	size_t i, old = 0;
@@ -321,7 +321,7 @@ static int __init port_test_init(void)
 	} tests[] = {
 		{ "alloc", test_alloc, NULL },
 		{ "no_memory", test_no_memory, NULL },
-		{ "realloc", test_realloc, NULL },
+		{ "realloc_copies", test_realloc_copies, NULL },
 		{ "realloc_fails", test_realloc_fails, NULL },
 		{ "aligned", test_aligned, NULL },
 		{ "aligned_overflow", test_aligned_overflow, NULL },

@@ -16,7 +16,7 @@
 	}
 PORT_TEST(alloc)
 PORT_TEST(no_memory)
-PORT_TEST(realloc)
+PORT_TEST(realloc_copies)
 PORT_TEST(realloc_fails)
 PORT_TEST(aligned)
 PORT_TEST(aligned_overflow)
@@ -55,7 +55,7 @@ static void test_a_tree_lives_on_it(void **state)
 static const struct learn_test tests[] = {
 	LEARN_TEST(test_alloc, 2, HEADER),
 	LEARN_TEST(test_no_memory, 1, HEADER),
-	LEARN_TEST(test_realloc, 2, HEADER),
+	LEARN_TEST(test_realloc_copies, 2, HEADER),
 	LEARN_TEST(test_realloc_fails, 2, HEADER),
 	LEARN_TEST(test_aligned, 2, HEADER),
 	LEARN_TEST(test_aligned_overflow, 2, HEADER),
