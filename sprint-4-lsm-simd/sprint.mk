@@ -1,5 +1,5 @@
 # A part a line, so that each can be found.
-s4_memory  := neon_lsm_ops.c lsm_tombstones.c lsm_slab.c lsm_cache.c lsm_arena.c lsm_skiplist.c lsm_memtable.c lsm_records.c
+s4_memory  := neon_lsm_ops.c lsm_tombstones.c lsm_slab.c lsm_cache.c lsm_arena.c lsm_skiplist.c lsm_memtable.c lsm_records.c lsm_records_shard.c
 s4_table   := sst_format.c sst_lz4.c sst_block.c sst_tally.c sst_builder.c sst_table.c sst_read.c sst_cursor.c \
 	      sst_verify.c sst_dump.c
 s4_version := lsm_edit.c lsm_manifest.c lsm_state.c lsm_version.c lsm_run.c lsm_versions.c lsm_versions_open.c \
