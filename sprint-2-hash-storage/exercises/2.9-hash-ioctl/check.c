@@ -40,7 +40,6 @@ static void test_puts_and_gets(void **state)
 	kernel_call("a delete", fd, STORAGE_IOC_DELETE, &op, 0);
 	op = device_op(STORAGE_GET, "key", got, LARGE);
 	kernel_call("a get of what was deleted", fd, STORAGE_IOC_GET, &op, -ENOENT);
-	learn_number("the length of what is not there", op.value_len, 0);
 	close(fd);
 }
 
