@@ -32,7 +32,7 @@ vm)
 	arm64) cross="gcc-x86-64-linux-gnu libc6-dev-amd64-cross" ;;
 	*) cross="gcc-aarch64-linux-gnu libc6-dev-arm64-cross" ;;
 	esac
-	need="$required make $cross qemu-system-x86 qemu-system-arm gdb-multiarch cpio kmod e2fsprogs
+	need="$required libcmocka-dev make $cross qemu-system-x86 qemu-system-arm gdb-multiarch cpio kmod e2fsprogs
 		flex bison bc libelf-dev libssl-dev xz-utils patch" like=""
 	;;
 *)

@@ -12,6 +12,8 @@ vm-build: deps-vm ## fetch or build a kernel and build the modules for it: ARCH=
 	@BUILD=$(BUILD) vm/build_modules.sh --arch $(ARCH) --kernel $(KERNEL)
 vm-test: deps-vm ## load the modules in a QEMU machine and run vm/tests in it
 	@$(call vm_run,test) $(TESTS)
+vm-ci: deps-vm ## vm-test on both stock kernels and the lab kernel, planted bugs, power cuts: PARTS="amd64 arm64 lab power-cut"
+	@BUILD=$(BUILD) vm/ci.sh $(PARTS)
 vm-shell: deps-vm ## a shell in a machine; SHARE=folder DISK=file
 	@$(call vm_run,shell) $(if $(SHARE),--share $(SHARE)) $(if $(DISK),--disk $(DISK))
 vm-bench: deps-vm ## measure the modules beside the engines in userspace, in one machine; OUT=folder
@@ -23,4 +25,4 @@ vm-crash: deps-vm ## crash a machine's kernel and read the oops: HOW=null, bug o
 lab-%: deps-vm ## plant the bug of a kernel lab in a copy, and see the lab kernel catch it: make lab-1
 	@$(call vm_run,lab) $*
 
-.PHONY: vm-build vm-test vm-bench vm-shell vm-gdb vm-crash
+.PHONY: vm-build vm-test vm-ci vm-bench vm-shell vm-gdb vm-crash
