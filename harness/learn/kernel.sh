@@ -49,7 +49,7 @@ kernel_build() { # stock or lab
 kernel_results() { # ID, console
 	local name points read code most
 	tr -d '\r' <"$2" | awk -v dir="$notes" '
-	/@@learn / { sub(/.*@@learn /, "") } 
+	/@@learn / { sub(/.*@@learn /, "") }
 	$1 == "test" { test = $2 }
 	$1 == "load" { if ($2 != 0) print "load", $2, $3 >(dir "/.load") }
 	$1 == "unload" { if ($2 != 0) print $3, $2 >(dir "/.unload") }
@@ -63,7 +63,7 @@ kernel_results() { # ID, console
 			kind = "sleeping"
 		else if (/circular locking|recursive locking|inconsistent lock state|bad unlock balance|lock held when returning|locks held|held lock freed|suspicious RCU/)
 			kind = "lockdep"
-		else if (/KASAN|UBSAN|BUG: |Oops|general protection|Unable to handle|WARNING: CPU|refcount_t|corruption/)
+		else if (/KASAN|UBSAN|BUG: |kernel BUG at|invalid opcode|Oops|general protection|Unable to handle|WARNING: CPU|refcount_t|corruption/)
 			kind = "kasan"
 		if (kind)
 			print >(dir "/." kind)
