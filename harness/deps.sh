@@ -33,7 +33,7 @@ vm)
 	*) cross="gcc-aarch64-linux-gnu libc6-dev-arm64-cross" ;;
 	esac
 	need="$required libcmocka-dev make $cross qemu-system-x86 qemu-system-arm gdb-multiarch cpio kmod e2fsprogs
-		flex bison bc libelf-dev libssl-dev xz-utils patch" like=""
+		flex bison bc libelf-dev libssl-dev xz-utils patch sparse perl" like=""
 	;;
 *)
 	echo "deps.sh: no set \"$1\": bench test learn book valgrind perf lint fuzz arm64 vm" >&2

@@ -5,16 +5,8 @@
 # kernel crash in a module, and shows its last words with the lines of source that they name.
 set -eu
 . "$(dirname "$0")/lib.sh"
-arch=$(host_arch) kernel=stock machine=""
-while [ $# -gt 0 ]; do
-	case "$1" in
-	--arch) arch=$2 ;;
-	--kernel) kernel=$2 ;;
-	--machine) machine=$2 ;;
-	*) break ;;
-	esac
-	shift 2
-done
+machine_options "$@"
+shift "$taken"
 how=${1:-null}
 case "$how" in null | bug | panic) ;; *) die "no way to crash \"$how\": null, bug or panic" ;; esac
 modules=$("$vm_dir/build_modules.sh" --arch "$arch" --kernel "$kernel")

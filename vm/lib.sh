@@ -36,6 +36,28 @@ check_arch() {
 	esac
 }
 
+# The options that most scripts share: sets arch, kernel and machine, and taken to how many
+# words they were. The first word that is none of them ends it.
+#
+#	machine_options "$@"
+#	shift "$taken"
+machine_options() {
+	arch=$(host_arch) kernel=stock machine="" taken=0
+	while [ $# -gt 0 ]; do
+		case "$1" in
+		--arch | --kernel | --machine) [ $# -gt 1 ] || die "$1 wants a word behind it" ;;
+		*) break ;;
+		esac
+		case "$1" in
+		--arch) arch=$2 ;;
+		--kernel) kernel=$2 ;;
+		--machine) machine=$2 ;;
+		esac
+		taken=$((taken + 2))
+		shift 2
+	done
+}
+
 # The kernel's own words for an architecture.
 kernel_arch() {
 	case "$1" in

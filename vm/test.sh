@@ -6,16 +6,8 @@
 # the lab kernel all labs' planted bugs follow: each must be caught. Last line: N passed, N failed.
 set -eu
 . "$(dirname "$0")/lib.sh"
-arch=$(host_arch) kernel=stock machine=""
-while [ $# -gt 0 ]; do
-	case "$1" in
-	--arch) arch=$2 ;;
-	--kernel) kernel=$2 ;;
-	--machine) machine=$2 ;;
-	*) break ;;
-	esac
-	shift 2
-done
+machine_options "$@"
+shift "$taken"
 modules=$("$vm_dir/build_modules.sh" --arch "$arch" --kernel "$kernel")
 programs=$("$vm_dir/programs.sh" "$arch")
 work=$(mktemp -d "${TMPDIR:-/tmp}/vm-test.XXXXXX")

@@ -22,7 +22,9 @@ vm-gdb: deps-vm ## gdb on a machine's kernel with the modules' symbols; DO="comm
 	@$(call vm_run,gdb) $(if $(DO),--do "$(DO)") $(if $(EARLY),--early)
 vm-crash: deps-vm ## crash a machine's kernel and read the oops: HOW=null, bug or panic
 	@$(call vm_run,crash) $(HOW)
+vm-lint: deps-vm ## sparse and checkpatch.pl over all that is built into modules
+	@$(call vm_run,lint)
 lab-%: deps-vm ## plant the bug of a kernel lab in a copy, and see the lab kernel catch it: make lab-1
 	@$(call vm_run,lab) $*
 
-.PHONY: vm-build vm-test vm-ci vm-bench vm-shell vm-gdb vm-crash
+.PHONY: vm-build vm-test vm-ci vm-bench vm-shell vm-gdb vm-crash vm-lint
