@@ -27,4 +27,10 @@ vm-lint: deps-vm ## sparse and checkpatch.pl over all that is built into modules
 lab-%: deps-vm ## plant the bug of a kernel lab in a copy, and see the lab kernel catch it: make lab-1
 	@$(call vm_run,lab) $*
 
+# A sprint's modules on this machine itself: make -C sprint-1-core-memory kernel load
+vm_sprints := $(patsubst %/kernel,%,$(wildcard sprint-*/kernel))
+$(foreach what,kernel load unload,$(vm_sprints:%=%/$(what))):
+	@BUILD=$(BUILD) vm/installed.sh $(@F) $(@D)
+.PHONY: $(foreach what,kernel load unload,$(vm_sprints:%=%/$(what)))
+
 .PHONY: vm-build vm-test vm-ci vm-bench vm-shell vm-gdb vm-crash vm-lint
