@@ -547,6 +547,52 @@ static void test_ring_does_all_in_order(void **state)
 	close(fd);
 }
 
+/* Pairs in the arena, from where they should be on and no further. */
+static void test_scan_into_the_ring(void **state)
+{
+	int fd = fresh();
+	struct device_ring r;
+	const struct storage_pair *pair;
+	struct storage_scan a = {
+		.version = STORAGE_VERSION,
+		.flags = STORAGE_ARENA,
+		.out = 64,
+		.out_len = 512,
+	};
+
+	(void)state;
+	fill(fd, 30);
+	assert_int_equal(device_call(fd, STORAGE_IOC_SCAN, &a), -ENXIO);
+	assert_int_equal(device_ring_open(fd, 8, 4096, &r), 0);
+	memset(r.arena, 0x5a, 4096);
+	assert_int_equal(device_call(fd, STORAGE_IOC_SCAN, &a), 0);
+	assert_in_range(a.count, 1, 30);
+	assert_in_range(a.out_len, 1, 512);
+	pair = (const struct storage_pair *)(r.arena + 64);
+	assert_int_equal(pair->key_len, 6);
+	assert_int_equal(r.arena[63], 0x5a);
+	assert_int_equal(r.arena[64 + a.out_len], 0x5a);
+	/* On from there, and with no room at all: the arena's end. */
+	a = (struct storage_scan){ .version = STORAGE_VERSION,
+				   .flags = STORAGE_ARENA,
+				   .cursor = a.cursor,
+				   .out = 4096,
+				   .out_len = 0 };
+	assert_int_equal(device_call(fd, STORAGE_IOC_SCAN, &a), -EMSGSIZE);
+	a = (struct storage_scan){ .version = STORAGE_VERSION,
+				   .flags = STORAGE_ARENA,
+				   .out = 4096 - 64,
+				   .out_len = 65 };
+	assert_int_equal(device_call(fd, STORAGE_IOC_SCAN, &a), -EFAULT);
+	a = (struct storage_scan){ .version = STORAGE_VERSION,
+				   .flags = STORAGE_ARENA,
+				   .out = 1ull << 40,
+				   .out_len = 8 };
+	assert_int_equal(device_call(fd, STORAGE_IOC_SCAN, &a), -EFAULT);
+	device_ring_close(&r);
+	close(fd);
+}
+
 static void test_ring_waits_where_completions_have_no_room(void **state)
 {
 	int fd = fresh();
@@ -736,6 +782,7 @@ int main(void)
 		cmocka_unit_test(test_scan_keeps_to_bounds_and_limits),
 		cmocka_unit_test(test_scan_without_room_keeps_its_place),
 		cmocka_unit_test(test_signal_interrupts_a_long_scan),
+		cmocka_unit_test(test_scan_into_the_ring),
 		cmocka_unit_test(test_ring_does_all_in_order),
 		cmocka_unit_test(test_ring_waits_where_completions_have_no_room),
 		cmocka_unit_test(test_ring_refuses_indices_and_places_that_make_no_sense),
