@@ -20,7 +20,7 @@ static void print_row_name(struct text *script, const char *name, size_t row,
 
 static unsigned int name_width(size_t columns)
 {
-	return (unsigned int)(columns * 7 + 16);
+	return (unsigned int)(columns * 9 + 16);
 }
 
 static void print_rows_axis(struct text *script, size_t rows)

@@ -43,7 +43,7 @@ struct style style_of(const struct grid_engine *e)
 
 struct formatted chart_name(const struct grid_engine *e)
 {
-	enum { COLUMNS = 17 };
+	enum { COLUMNS = 18 };
 	struct formatted f;
 	size_t len = text_prefix(e->label, COLUMNS);
 	bool whole = !e->label[len];
