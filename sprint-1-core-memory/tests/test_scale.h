@@ -12,6 +12,7 @@
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #if defined(__has_include)
 #if __has_include(<valgrind/valgrind.h>)
@@ -52,6 +53,12 @@ static inline uint64_t test_one_in(uint64_t n)
 	if (getenv("KV_TORTURE"))
 		return test_scale();
 	return test_scale() > n ? test_scale() : n;
+}
+
+/* Ends a program that hangs. */
+static inline void test_ends_within(unsigned int seconds)
+{
+	(void)alarm(getenv("KV_TORTURE") || test_scale() > 1 ? 4 * seconds : seconds);
 }
 
 static inline uint64_t test_draws(uint64_t n)

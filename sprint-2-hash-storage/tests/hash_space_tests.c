@@ -11,6 +11,7 @@
 #include "hash_store_fixture.h"
 
 #include "../../sprint-1-core-memory/tests/scratch.h"
+#include "../../sprint-1-core-memory/tests/test_scale.h"
 #include "../env.h"
 
 #include <unistd.h>
@@ -587,6 +588,6 @@ int main(void)
 	};
 
 	/* A call that never ends ends the program: a hang is a failure. */
-	(void)alarm(fixture_torture_seconds() ? 3600 : 900);
+	test_ends_within(900);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,6 +16,7 @@
  * Beside them: a disk that others fill to its last block, and cursors that stand still
  * while everything moves.
  */
+#include "../../sprint-1-core-memory/tests/test_scale.h"
 #include "../../sprint-2-hash-storage/tests/hash_store_fixture.h"
 #include "../btree_engine.h"
 
@@ -565,6 +566,6 @@ int main(void)
 	};
 
 	/* A call that never ends ends the program: a hang is a failure. */
-	(void)alarm(900);
+	test_ends_within(900);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

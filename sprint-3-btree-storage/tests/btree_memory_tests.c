@@ -4,6 +4,7 @@
  * small that there are many inner ones, and these stay in memory while they are changed:
  * until a checkpoint, which here nothing but the want of memory brings about.
  */
+#include "../../sprint-1-core-memory/tests/test_scale.h"
 #include "../../sprint-2-hash-storage/tests/hash_store_fixture.h"
 #include "../btree_engine.h"
 
@@ -152,6 +153,6 @@ int main(void)
 	};
 
 	/* A look-up that never ends ends the program. */
-	(void)alarm(600);
+	test_ends_within(600);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
