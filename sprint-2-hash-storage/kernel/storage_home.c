@@ -6,7 +6,6 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/export.h>
-#include <linux/module.h>
 
 #include "../env_memory.h"
 #include "../epoch.h"
@@ -92,6 +91,3 @@ EXPORT_SYMBOL_GPL(epoch_enter);
 EXPORT_SYMBOL_GPL(epoch_leave);
 EXPORT_SYMBOL_GPL(epoch_retire);
 EXPORT_SYMBOL_GPL(epoch_collect);
-
-MODULE_LICENSE("Dual MIT/GPL");
-MODULE_DESCRIPTION("Files, the log and epochs for the storage engines' modules");

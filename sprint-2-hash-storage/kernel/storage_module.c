@@ -47,3 +47,6 @@ void storage_module_stop(struct storage_module *m)
 	storage_home_close(&m->home);
 }
 EXPORT_SYMBOL_GPL(storage_module_stop);
+
+MODULE_LICENSE("Dual MIT/GPL");
+MODULE_DESCRIPTION("Files, the log and epochs for the storage engines' modules");
