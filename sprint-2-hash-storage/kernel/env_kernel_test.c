@@ -9,7 +9,10 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+/* On arm64 it brings in linux/fs.h, whose struct file is another than env.h's. */
+#define file linux_file
 #include <linux/module.h>
+#undef file
 
 #include "../env_memory.h"
 #include "env_kernel.h"

@@ -8,11 +8,14 @@
  * does one test while it is loaded. /sys/module/port_test/parameters/result then says what was
  * expected and what came, in two lines, or nothing.
  */
+/* On arm64 they bring in linux/fs.h, whose struct file is another than env.h's. */
+#define file linux_file
 #include <linux/cred.h>
 #include <linux/delay.h>
 #include <linux/module.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
+#undef file
 
 #include "../../sprint-2-hash-storage/env.h"
 #include "../../sprint-2-hash-storage/kernel/env_kernel.h"
