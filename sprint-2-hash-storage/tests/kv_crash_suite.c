@@ -196,11 +196,13 @@ void kv_crash_torture(const struct kv_crash_suite *s)
 	uint64_t seed = kv_history_seed(1);
 	time_t end = time(NULL) + torture_seconds();
 	struct seen seen = { .suite = s }, failing = { .suite = s };
+	const bool deep = torture_seconds();
 
 	if (!states_wanted() || getenv("KV_CRASH"))
 		skip();
 	while (time(NULL) < end || seen.states + failing.states < states_wanted()) {
-		run_variants(++seed, &s->torture, &seen);
-		run_faults(seed, s->failing_every_in_torture, &failing);
+		run_variants(++seed, deep ? &s->torture : &s->quick, &seen);
+		run_faults(seed, deep ? s->failing_every_in_torture : s->failing_every,
+			   &failing);
 	}
 }

@@ -4,9 +4,9 @@
  * engine's own: options that make much happen in short histories, calls that fail, how closely
  * to look, and what must have happened for the histories to be worth their crashes.
  *
- * KV_TORTURE=seconds goes on with other seeds, and looks at more disks of each: for so long, and
- * for a million disks at least. KV_STATES=n goes on for n disks. Under sanitizers and Valgrind
- * fewer positions are looked at.
+ * KV_STATES=n goes on with other seeds, for n disks at least. KV_TORTURE=seconds does so for so
+ * long, and for a million disks at least, and looks at more disks of each seed. Under sanitizers
+ * and Valgrind fewer positions are looked at.
  */
 #ifndef KV_CRASH_SUITE_H
 #define KV_CRASH_SUITE_H
