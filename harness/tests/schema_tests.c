@@ -134,18 +134,19 @@ static void test_damage_is_refused_with_its_place(void **state)
 	assert_true(d.refused > 1500);
 	assert_true(d.taken > 100);
 	/* All that a set may lack: two settings, and what maps hold. */
-	assert_string_equal(d.may_be_missing,
-			    "fingerprint.more settings.seconds "
-			    "settings.value_compressibility "
-			    "workloads[0].properties.recordcount "
-			    "engines[0].options.memory_bytes engines[0].options.mode crossing "
-			    "cells[0].replicates[0].load.usage.perf.task-clock "
-			    "cells[0].replicates[0].run.latency.all "
-			    "cells[0].replicates[0].run.latency.read "
-			    "cells[0].replicates[0].run.usage.perf.task-clock "
-			    "cells[0].replicates[0].settle.usage.perf.task-clock "
-			    "cells[0].replicates[0].stats.splits "
-			    "cells[0].replicates[0].stats.cache hits ");
+	assert_string_equal(
+		d.may_be_missing,
+		"fingerprint.more settings.seconds "
+		"settings.value_compressibility "
+		"workloads[0].properties.recordcount "
+		"engines[0].options.memory_bytes engines[0].options.mode crossing "
+		"cells[0].replicates[0].load.usage.perf.task-clock "
+		"cells[0].replicates[0].run.latency.all "
+		"cells[0].replicates[0].run.latency.read "
+		"cells[0].replicates[0].run.usage.perf.task-clock "
+		"cells[0].replicates[0].settle.usage.perf.task-clock "
+		"cells[0].replicates[0].stats.splits "
+		"cells[0].replicates[0].stats.cache hits ");
 	json_decref(before);
 	json_decref(d.set);
 }

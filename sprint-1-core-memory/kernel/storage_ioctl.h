@@ -87,7 +87,8 @@ enum storage_scan_flags {
 	STORAGE_BOUND = 1 << 2,    /* end before to (backward: before keys below to) */
 	STORAGE_ONCE = 1 << 3,     /* the cursor ends with this call */
 	STORAGE_STAY = 1 << 4,     /* makes a cursor, which stands outside, and no more */
-	STORAGE_ARENA = 1 << 5,    /* out is an offset in the arena of this descriptor's ring */
+	STORAGE_ARENA =
+		1 << 5, /* out is an offset in the arena of this descriptor's ring */
 };
 
 enum storage_scan_state {
