@@ -29,11 +29,12 @@ s2_damage := $(s2_story) $(s2_dir)/kv_damage.o
 $(s2_dir)/hash_check_tests $(s2_dir)/hash_salvage_tests: $(s2_judge)
 
 # The crash test of every persistent engine, and the tests of that test: planted mistakes.
-s2_crash := $(s2_sim) $(patsubst %,$(s2_dir)/%.o,kv_crash kv_crash_history kv_crash_model kv_crash_suite)
+s2_crash := $(s2_sim) $(patsubst %,$(s2_dir)/%.o,kv_crash kv_crash_history kv_crash_model)
+s2_crash_suite := $(s2_dir)/kv_crash_suite.o
 s2_wrapped := log_record_crc log_id log_append log_sync log_sync_later log_segment_end log_segment_discard \
 	    log_retire log_scan log_open hash_write hash_checkpoint_write hash_index_remove
 s2_tests += hash_crash_tests hash_mutant_tests
-$(s2_dir)/hash_crash_tests: $(s2_crash)
+$(s2_dir)/hash_crash_tests: $(s2_crash) $(s2_crash_suite)
 $(s2_dir)/hash_mutant_tests: $(s2_crash) $(s2_dir)/env_liar.o
 $(s2_dir)/hash_mutant_tests: private EXTRA_LDFLAGS += $(s2_wrapped:%=-Wl,--wrap=%)
 

@@ -33,6 +33,7 @@ s3_wrapped := log_record_crc log_id log_append log_sync log_sync_from log_sync_l
 	    btree_checkpoint_begin btree_checkpoint_end btree_super_write btree_free_map_load
 s3_tests += $(s3_crash_tests)
 $(s3_crash_tests:%=$(s3_dir)/%): $(s2_crash)
+$(s3_dir)/btree_crash_tests: $(s2_crash_suite)
 $(s3_dir)/btree_mutant_tests: $(s2_dir)/env_liar.o
 $(s3_dir)/btree_mutant_tests: private EXTRA_LDFLAGS += $(s3_wrapped:%=-Wl,--wrap=%)
 

@@ -40,6 +40,7 @@ s4_wrapped := log_record_crc log_id log_append log_sync log_sync_from log_sync_l
 	    lsm_versions_create lsm_versions_write_whole
 s4_tests += $(s4_crash_tests)
 $(s4_crash_tests:%=$(s4_dir)/%): $(s2_crash)
+$(s4_dir)/lsm_crash_tests: $(s2_crash_suite)
 $(s4_dir)/lsm_mutant_tests: $(s2_dir)/env_liar.o
 $(s4_dir)/lsm_mutant_tests: private EXTRA_LDFLAGS += $(s4_wrapped:%=-Wl,--wrap=%)
 

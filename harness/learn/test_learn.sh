@@ -4,25 +4,9 @@
 # are worth, make check-exercises shows; what a learner sees, make check-tutorial.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-export WORK=$scratch/work
-run=harness/learn/learn.sh
+. harness/learn/expect.sh
 awk_file=harness/learn/exercise.awk
-passed=0
-failed=0
 
-ok() { # what, command...
-	local what=$1
-	shift
-	if "$@" >"$scratch/out" 2>&1; then
-		passed=$((passed + 1))
-	else
-		failed=$((failed + 1))
-		echo "not ok: $what: $*"
-		sed 's/^/    /' "$scratch/out" | head -n 20
-	fi
-}
 ends_with() { # code, command...
 	local want=$1
 	shift

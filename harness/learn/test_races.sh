@@ -5,26 +5,10 @@
 # go to OUT (default: $BUILD/races); the last line is "N passed, N failed".
 set -u
 cd "$(dirname "$0")/../.." || exit 2
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-export WORK=$scratch/work
+. harness/learn/expect.sh
 . harness/learn/lib.sh
-run=harness/learn/learn.sh
 out=$(realpath -m "${OUT:-$BUILD/races}")
-passed=0
-failed=0
 
-ok() { # what, command...
-	local what=$1
-	shift
-	if "$@" >"$scratch/out" 2>&1; then
-		passed=$((passed + 1))
-	else
-		failed=$((failed + 1))
-		echo "not ok: $what: $*"
-		sed 's/^/    /' "$scratch/out" | tail -n 20
-	fi
-}
 # No file of the workspace has a stub left: each body is the reference's.
 is_filled() { # N
 	local id path

@@ -61,7 +61,7 @@ static const struct kv_crash_fault faults[] = {
 	{ "truncate", 1u << SIM_TRUNCATE | 1u << SIM_MAP, SIM_FAIL, -EIO, NULL, SMALL },
 };
 
-static const struct kv_crash_suite suite = {
+const struct kv_crash_suite crash_suite = {
 	.program = "hash_crash_tests",
 	.ops = &hash_engine,
 	.variant = variants,
@@ -86,30 +86,6 @@ static const struct kv_crash_suite suite = {
 		     { "checkpoints", 0 },
 		     { "log_segments_recycled", 0 } },
 };
-
-static void test_survive_every_crash(void **state)
-{
-	(void)state;
-	kv_crash_survive(&suite);
-}
-
-static void test_survive_crashes_after_a_failed_call(void **state)
-{
-	(void)state;
-	kv_crash_survive_failed_calls(&suite);
-}
-
-static void test_repeat_a_history_by_its_seed(void **state)
-{
-	(void)state;
-	kv_crash_repeat(&suite);
-}
-
-static void test_torture(void **state)
-{
-	(void)state;
-	kv_crash_torture(&suite);
-}
 
 int main(void)
 {

@@ -18,7 +18,6 @@
 enum { EACH = 3, NTH_MAX = 60, VARIANTS_MAX = 16 };
 
 struct seen {
-	const struct kv_crash_suite *suite;
 	uint64_t states, recoveries;
 	uint64_t count[KV_CRASH_COUNTERS];
 };
@@ -26,7 +25,7 @@ struct seen {
 static void add_stat(void *arg, const char *name, uint64_t value)
 {
 	struct seen *seen = arg;
-	const struct kv_crash_counter *c = seen->suite->counter;
+	const struct kv_crash_counter *c = crash_suite.counter;
 	size_t i;
 
 	for (i = 0; i < KV_CRASH_COUNTERS && c[i].name; i++)
@@ -56,7 +55,7 @@ static uint64_t states_wanted(void)
 
 static void run(struct kv_crash_config *c, struct seen *seen)
 {
-	const struct kv_crash_suite *s = seen->suite;
+	const struct kv_crash_suite *s = &crash_suite;
 	struct kv_crash_report r;
 
 	c->ops = s->ops;
@@ -71,7 +70,7 @@ static void run(struct kv_crash_config *c, struct seen *seen)
 
 static void print_seen(uint64_t seed, const struct seen *seen)
 {
-	const struct kv_crash_counter *c = seen->suite->counter;
+	const struct kv_crash_counter *c = crash_suite.counter;
 	size_t i;
 
 	print_message("seed %llu: %llu disks, %llu of them after two crashes;",
@@ -85,7 +84,7 @@ static void print_seen(uint64_t seed, const struct seen *seen)
 
 static void run_variants(uint64_t seed, const struct kv_crash_depth *d, struct seen *seen)
 {
-	const struct kv_crash_suite *s = seen->suite;
+	const struct kv_crash_suite *s = &crash_suite;
 	size_t i;
 
 	for (i = 0; i < s->variants; i++) {
@@ -102,11 +101,13 @@ static void run_variants(uint64_t seed, const struct kv_crash_depth *d, struct s
 	print_seen(seed, seen);
 }
 
-void kv_crash_survive(const struct kv_crash_suite *s)
+void test_survive_every_crash(void **state)
 {
-	struct seen seen = { .suite = s };
+	const struct kv_crash_suite *s = &crash_suite;
+	struct seen seen = { 0 };
 	size_t i;
 
+	(void)state;
 	run_variants(kv_history_seed(1), &s->quick, &seen);
 	if (getenv("KV_CRASH"))
 		return;
@@ -121,7 +122,7 @@ void kv_crash_survive(const struct kv_crash_suite *s)
 static void run_fault(size_t i, unsigned int k, uint64_t seed, unsigned int every,
 		      struct seen *seen)
 {
-	const struct kv_crash_fault *f = &seen->suite->fault[i];
+	const struct kv_crash_fault *f = &crash_suite.fault[i];
 	struct env_sim_fault fault = {
 		.calls = f->calls,
 		.effect = f->effect,
@@ -130,7 +131,7 @@ static void run_fault(size_t i, unsigned int k, uint64_t seed, unsigned int ever
 		/* Spread, and another each time. */
 		.nth = 1 + (seed * 37 + i * 11 + k * (NTH_MAX / EACH)) % NTH_MAX,
 	};
-	struct kv_crash_config c = seen->suite->failing;
+	struct kv_crash_config c = crash_suite.failing;
 	char name[64];
 
 	(void)snprintf(name, sizeof(name), "fault-%s-%u", f->name, k);
@@ -148,7 +149,7 @@ static void run_fault(size_t i, unsigned int k, uint64_t seed, unsigned int ever
 
 static void run_faults(uint64_t seed, unsigned int every, struct seen *seen)
 {
-	const struct kv_crash_suite *s = seen->suite;
+	const struct kv_crash_suite *s = &crash_suite;
 	unsigned int k, each = kv_crash_slower() > 1 && s->failing_when_slow
 				       ? s->failing_when_slow
 				       : EACH;
@@ -161,20 +162,24 @@ static void run_faults(uint64_t seed, unsigned int every, struct seen *seen)
 		      (unsigned long long)seed, (unsigned long long)seen->states);
 }
 
-void kv_crash_survive_failed_calls(const struct kv_crash_suite *s)
+void test_survive_crashes_after_a_failed_call(void **state)
 {
-	struct seen seen = { .suite = s };
+	const struct kv_crash_suite *s = &crash_suite;
+	struct seen seen = { 0 };
 
+	(void)state;
 	run_faults(kv_history_seed(1), s->failing_every, &seen);
 }
 
 /* ---- the test itself ---- */
 
-void kv_crash_repeat(const struct kv_crash_suite *s)
+void test_repeat_a_history_by_its_seed(void **state)
 {
+	const struct kv_crash_suite *s = &crash_suite;
 	uint64_t trace[2][VARIANTS_MAX];
 	size_t i, round;
 
+	(void)state;
 	assert_true(s->variants <= VARIANTS_MAX);
 	for (round = 0; round < 2; round++)
 		for (i = 0; i < s->variants; i++) {
@@ -191,13 +196,15 @@ void kv_crash_repeat(const struct kv_crash_suite *s)
 	assert_memory_equal(trace[0], trace[1], s->variants * sizeof(trace[0][0]));
 }
 
-void kv_crash_torture(const struct kv_crash_suite *s)
+void test_torture(void **state)
 {
+	const struct kv_crash_suite *s = &crash_suite;
 	uint64_t seed = kv_history_seed(1);
 	time_t end = time(NULL) + torture_seconds();
-	struct seen seen = { .suite = s }, failing = { .suite = s };
+	struct seen seen = { 0 }, failing = { 0 };
 	const bool deep = torture_seconds();
 
+	(void)state;
 	if (!states_wanted() || getenv("KV_CRASH"))
 		skip();
 	while (time(NULL) < end || seen.states + failing.states < states_wanted()) {

@@ -57,17 +57,22 @@ struct kv_crash_suite {
 	struct kv_crash_counter counter[KV_CRASH_COUNTERS]; /* up to one without a name */
 };
 
+/* The program's own, which it defines. */
+extern const struct kv_crash_suite crash_suite;
+
+/* ---- its tests, for the program's group ---- */
+
 /* The histories of all variants, and every crash of them. */
-void kv_crash_survive(const struct kv_crash_suite *s);
+void test_survive_every_crash(void **state);
 
 /* Histories in which a call of the device fails, each kind of call several times. */
-void kv_crash_survive_failed_calls(const struct kv_crash_suite *s);
+void test_survive_crashes_after_a_failed_call(void **state);
 
 /* A seed is a history: without that a failure could not be replayed. */
-void kv_crash_repeat(const struct kv_crash_suite *s);
+void test_repeat_a_history_by_its_seed(void **state);
 
 /* Both with other seeds, as KV_TORTURE and KV_STATES say; skipped where they say nothing. */
-void kv_crash_torture(const struct kv_crash_suite *s);
+void test_torture(void **state);
 
 /* By how much fewer positions are looked at here: 1 where nothing slows the program down. */
 unsigned int kv_crash_slower(void);

@@ -89,7 +89,7 @@ static const struct kv_crash_fault faults[] = {
 	{ "read", 1u << SIM_READ, SIM_FAIL, -EIO, "TREE", SMALL },
 };
 
-static const struct kv_crash_suite suite = {
+const struct kv_crash_suite crash_suite = {
 	.program = "btree_crash_tests",
 	.ops = &btree_engine,
 	.variant = variants,
@@ -117,30 +117,6 @@ static const struct kv_crash_suite suite = {
 		     { "tree_copies", 0 },
 		     { "log_segments_recycled", 0 } },
 };
-
-static void test_survive_every_crash(void **state)
-{
-	(void)state;
-	kv_crash_survive(&suite);
-}
-
-static void test_survive_crashes_after_a_failed_call(void **state)
-{
-	(void)state;
-	kv_crash_survive_failed_calls(&suite);
-}
-
-static void test_repeat_a_history_by_its_seed(void **state)
-{
-	(void)state;
-	kv_crash_repeat(&suite);
-}
-
-static void test_torture(void **state)
-{
-	(void)state;
-	kv_crash_torture(&suite);
-}
 
 /* ---- bulk loading ---- */
 

@@ -110,7 +110,7 @@ static const struct kv_crash_fault faults[] = {
 	{ "read", 1u << SIM_READ, SIM_FAIL, -EIO, "store/", APART ",access=read" },
 };
 
-static const struct kv_crash_suite suite = {
+const struct kv_crash_suite crash_suite = {
 	.program = "lsm_crash_tests",
 	.ops = &lsm_engine,
 	.variant = variants,
@@ -141,30 +141,6 @@ static const struct kv_crash_suite suite = {
 		     { "files_unlinked", 0 },
 		     { "log_segments_recycled", 0 } },
 };
-
-static void test_survive_every_crash(void **state)
-{
-	(void)state;
-	kv_crash_survive(&suite);
-}
-
-static void test_survive_crashes_after_a_failed_call(void **state)
-{
-	(void)state;
-	kv_crash_survive_failed_calls(&suite);
-}
-
-static void test_repeat_a_history_by_its_seed(void **state)
-{
-	(void)state;
-	kv_crash_repeat(&suite);
-}
-
-static void test_torture(void **state)
-{
-	(void)state;
-	kv_crash_torture(&suite);
-}
 
 int main(void)
 {
