@@ -38,6 +38,9 @@ enum env_open_flags {
 	ENV_CREATE = 1 << 2,    /* makes it when absent */
 	ENV_EXCLUSIVE = 1 << 3, /* with ENV_CREATE: -EEXIST when present */
 	ENV_TRUNCATE = 1 << 4,
+	/* With ENV_READ alone: reads go to the device and leave nothing in the system's cache,
+	 * where the home can; any range may be read, and costs whole pages. Else no different. */
+	ENV_DIRECT = 1 << 5,
 };
 
 enum file_advice { FILE_SEQUENTIAL, FILE_RANDOM, FILE_WILL_NEED, FILE_DONT_NEED };

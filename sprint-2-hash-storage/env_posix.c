@@ -146,9 +146,90 @@ const struct file_ops env_posix_file_ops = {
 	.close = posix_close,
 };
 
+/* ---- files that are read past the system's cache ---- */
+
+/* What devices and file systems want offsets, lengths and memory to be multiples of. */
+enum { DIRECT_ALIGN = 4096 };
+
+/* A file system that refuses such reads after all is read as others are from then on. */
+static bool leave_direct(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags >= 0 && flags & O_DIRECT && !fcntl(fd, F_SETFL, flags & ~O_DIRECT);
+}
+
+static int read_pages(int fd, uint64_t from, char *pages, size_t len, size_t *got)
+{
+	*got = 0;
+	while (*got < len) {
+		ssize_t n = pread(fd, pages + *got, len - *got, (off_t)(from + *got));
+
+		if (n < 0 && (errno == EINTR || (errno == EINVAL && leave_direct(fd))))
+			continue;
+		if (n < 0)
+			return -errno;
+		*got += (size_t)n;
+		if (!n || n % DIRECT_ALIGN) /* the end of the file */
+			break;
+	}
+	return 0;
+}
+
+static int direct_read(struct file *f, uint64_t offset, void *data, size_t len,
+		       size_t *got)
+{
+	size_t skip = offset % DIRECT_ALIGN, span, n;
+	char *pages;
+	int error;
+
+	*got = 0;
+	if (!len)
+		return 0;
+	if (len > SIZE_MAX - 2 * (size_t)DIRECT_ALIGN)
+		return -EINVAL;
+	span = (skip + len + DIRECT_ALIGN - 1) / DIRECT_ALIGN * DIRECT_ALIGN;
+	pages = port_alloc_aligned(DIRECT_ALIGN, span);
+	if (!pages)
+		return -ENOMEM;
+	error = read_pages(posix_file(f)->fd, offset - skip, pages, span, &n);
+	if (!error && n > skip) {
+		*got = n - skip < len ? n - skip : len;
+		memcpy(data, pages + skip, *got);
+	}
+	port_free_aligned(pages);
+	return error;
+}
+
+static const struct file_ops direct_file_ops = {
+	.read = direct_read,
+	.write = posix_write,
+	.sync = posix_sync,
+	.allocate = posix_allocate,
+	.truncate = posix_truncate,
+	.size = posix_size,
+	.map = posix_map,
+	.unmap = posix_unmap,
+	.advise = posix_advise,
+	.close = posix_close,
+};
+
+/* ---- opening ---- */
+
+static int open_file(const char *path, int mode)
+{
+	int fd;
+
+	do {
+		fd = open(path, mode, 0644);
+	} while (fd < 0 && errno == EINTR);
+	return fd;
+}
+
 int env_posix_open(const char *path, unsigned int flags, const struct file_ops *ops,
 		   struct file **out)
 {
+	bool direct = flags & ENV_DIRECT && !(flags & ENV_WRITE);
 	int mode = O_CLOEXEC;
 	struct posix_file *f;
 
@@ -159,10 +240,12 @@ int env_posix_open(const char *path, unsigned int flags, const struct file_ops *
 	f = port_alloc(sizeof(*f));
 	if (!f)
 		return -ENOMEM;
-	f->base.ops = ops;
-	do {
-		f->fd = open(path, mode, 0644);
-	} while (f->fd < 0 && errno == EINTR);
+	f->base.ops = direct ? &direct_file_ops : ops;
+	f->fd = open_file(path, direct ? mode | O_DIRECT : mode);
+	if (f->fd < 0 && errno == EINVAL && direct) { /* the file system can't */
+		f->base.ops = ops;
+		f->fd = open_file(path, mode);
+	}
 	if (f->fd < 0) {
 		int error = -errno;
 

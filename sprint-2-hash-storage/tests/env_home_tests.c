@@ -62,6 +62,47 @@ static void test_read_is_short_at_the_end_alone(void **state)
 	file_close(f);
 }
 
+/* Any range, although the device gives whole pages; also the last bytes of an odd size. */
+static void test_direct_file_is_read_in_any_range(void **state)
+{
+	enum { SIZE = 5 * PAGE + 777 };
+	static const uint64_t at[] = { 0, 1, PAGE - 1, PAGE, 2 * PAGE + 100, SIZE - 1 };
+	static const size_t lens[] = { 0, 1, 100, PAGE, PAGE + 1, 3 * PAGE, SIZE };
+	struct home *h = home_of(state);
+	struct file *f = home_file(h, "a", HOME_NEW), *g;
+	uint8_t *p = port_alloc(SIZE + 1);
+	size_t i, j, got, rest;
+
+	assert_non_null(p);
+	write_filled(f, 0, SIZE, 5);
+	assert_int_equal(file_sync(f), 0);
+	g = home_file(h, "a", ENV_READ | ENV_DIRECT);
+	assert_int_equal(size_of(g), SIZE);
+	for (i = 0; i < sizeof(at) / sizeof(at[0]); i++) {
+		for (j = 0; j < sizeof(lens) / sizeof(lens[0]); j++) {
+			rest = SIZE - at[i] < lens[j] ? SIZE - at[i] : lens[j];
+			memset(p, 0xee, SIZE + 1);
+			assert_int_equal(file_read(g, at[i], p, lens[j], &got), 0);
+			assert_int_equal(got, rest);
+			assert_true(is_filled(p, got, 5, at[i]));
+			assert_int_equal(p[got], 0xee);
+		}
+	}
+	assert_int_equal(file_read(g, SIZE, p, 10, &got), 0);
+	assert_int_equal(got, 0);
+	assert_int_equal(file_read(g, 1ull << 40, p, 10, &got), 0);
+	assert_int_equal(got, 0);
+	/* What is written later is seen. */
+	write_filled(f, PAGE, PAGE, 9);
+	assert_int_equal(file_read(g, PAGE + 1, p, 100, &got), 0);
+	assert_int_equal(got, 100);
+	assert_true(is_filled(p, got, 9, PAGE + 1));
+	assert_true(file_write(g, 0, "a", 1) < 0);
+	file_close(g);
+	file_close(f);
+	port_free(p);
+}
+
 static void test_nothing_is_read_and_written(void **state)
 {
 	struct home *h = home_of(state);
@@ -511,6 +552,7 @@ int main(void)
 	static const struct home_test tests[] = {
 		TEST(test_read_what_was_written, EVERY),
 		TEST(test_read_is_short_at_the_end_alone, EVERY),
+		TEST(test_direct_file_is_read_in_any_range, EVERY),
 		TEST(test_nothing_is_read_and_written, EVERY),
 		TEST(test_hole_reads_as_zeros, EVERY),
 		TEST(test_allocation_grows_and_changes_no_byte, EVERY),
