@@ -170,7 +170,7 @@ static bool may_be_cold(const struct look *l)
 {
 	struct lsm_cache_stats c;
 
-	if (l->s->option[LSM_ACCESS] != SST_READ)
+	if (l->s->option[LSM_ACCESS] == SST_MAP)
 		return false;
 	lsm_cache_stats(l->s->cache, &c);
 	return c.bytes < l->view->version->bytes;

@@ -380,8 +380,8 @@ static const struct kv_opt lsm_opts[] = {
 				 NULL, 101, 0, 101 },
 	[LSM_ACCESS] = { "access",
 			 "tables through the block cache, or in memory maps, where an I/O error "
-			 "ends the process",
-			 "read|map", SST_MAP, 0, SST_MAP },
+			 "ends the process, or through the block cache and past the system's",
+			 "read|map|direct", SST_MAP, 0, SST_DIRECT },
 	[LSM_THREADS] = { "threads", "that compact", NULL, 1, 1, 64 },
 	[LSM_PARTS] = { "parts", "of one compaction side by side, at most", NULL, 1, 1,
 			64 },

@@ -99,7 +99,12 @@ void sst_builder_abandon(struct sst_builder *b); /* removes the file; NULL is fi
 
 struct sst;
 
-enum sst_access { SST_READ, SST_MAP }; /* through the block cache, or a map of the file */
+enum sst_access {
+	SST_READ, /* through the block cache */
+	SST_MAP,  /* in a map of the file */
+	SST_DIRECT, /* as SST_READ, and a block that is read alone comes from the device, past
+		     * the system's cache; scans, merges and tools read as ever */
+};
 
 struct sst_config {
 	struct env *env;

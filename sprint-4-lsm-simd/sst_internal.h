@@ -13,10 +13,11 @@ struct sst {
 	struct lsm_cache *cache; /* NULL: blocks are read anew each time */
 	struct kv_buf path;      /* with its NUL */
 	struct file *file;
+	struct file *direct; /* the same for single blocks; NULL: not SST_DIRECT */
 	struct sst_identity id;
 	uint64_t bytes;
 	uint32_t footer_crc;
-	const uint8_t *map; /* of the whole file; NULL: SST_READ */
+	const uint8_t *map; /* of the whole file; NULL: not SST_MAP */
 	struct sst_footer footer;
 	struct sst_properties p;
 	struct kv_buf top_bytes; /* the block with its trailer, */

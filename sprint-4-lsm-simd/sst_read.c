@@ -18,15 +18,14 @@ bool sst_handle_fits(const struct sst_handle *h, uint64_t from, uint64_t to)
 	       h->bytes <= to - h->offset;
 }
 
-int sst_read_block(struct sst *t, const struct sst_handle *h, uint8_t *out,
-		   struct kv_msg *why)
+static int read_from(struct sst *t, struct file *file, const struct sst_handle *h,
+		     uint8_t *out, struct kv_msg *why)
 {
 	uint32_t wanted = 0, got = 0;
 	int error, again;
 
 	for (again = 0; again < 2; again++) {
-		error = file_read_exact(t->file, sst_path(t), h->offset, out, h->bytes,
-					why);
+		error = file_read_exact(file, sst_path(t), h->offset, out, h->bytes, why);
 		if (error && error != -EBADMSG)
 			return error;
 		if (!error &&
@@ -34,6 +33,12 @@ int sst_read_block(struct sst *t, const struct sst_handle *h, uint8_t *out,
 			return 0;
 	}
 	return sst_bad(why, sst_path(t), h->offset, "CRC of a block", wanted, got);
+}
+
+int sst_read_block(struct sst *t, const struct sst_handle *h, uint8_t *out,
+		   struct kv_msg *why)
+{
+	return read_from(t, t->file, h, out, why);
 }
 
 /* Memory for a body of so many bytes, which the cache keeps with room for a trailer. */
@@ -166,6 +171,7 @@ static int check_plain(struct sst *t, const uint8_t *block, const struct sst_han
 static int load_from_file(struct sst *t, const struct sst_handle *h, bool packed,
 			  bool cold, struct sst_ref *out, struct kv_msg *why)
 {
+	struct file *file = t->direct ? t->direct : t->file;
 	uint8_t *block;
 	int error;
 
@@ -174,7 +180,7 @@ static int load_from_file(struct sst *t, const struct sst_handle *h, bool packed
 		if (!block)
 			return kv_fail(why, -ENOMEM, "%s: no memory to read %u bytes",
 				       sst_path(t), h->bytes);
-		error = sst_read_block(t, h, block, why);
+		error = read_from(t, file, h, block, why);
 		if (!error)
 			error = sst_load_checked(t, block, h, cold, out, why);
 		port_free(block);
@@ -184,7 +190,7 @@ static int load_from_file(struct sst *t, const struct sst_handle *h, bool packed
 	if (error)
 		return error;
 	block = (uint8_t *)(uintptr_t)out->data;
-	error = sst_read_block(t, h, block, why);
+	error = read_from(t, file, h, block, why);
 	if (!error)
 		error = check_plain(t, block, h, why);
 	if (error)

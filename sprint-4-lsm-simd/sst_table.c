@@ -200,6 +200,17 @@ static int map_file(struct sst *t, struct kv_msg *why)
 	return 0;
 }
 
+static int open_direct(struct sst *t, struct kv_msg *why)
+{
+	int error = env_open(t->env, sst_path(t), ENV_READ | ENV_DIRECT, &t->direct);
+
+	return error ? kv_fail(why, error,
+			       "%s: the table can't be opened a second time (access="
+			       "direct opens each twice)",
+			       sst_path(t))
+		     : 0;
+}
+
 static int open_table(struct sst *t, const struct sst_config *c, uint64_t file,
 		      const struct sst_expect *expect, struct kv_msg *why)
 {
@@ -225,6 +236,8 @@ static int open_table(struct sst *t, const struct sst_config *c, uint64_t file,
 		    t->p.partitions * sizeof(*t->partition) + t->p.s.smallest.cap +
 		    t->p.s.largest.cap + t->p.s.blobs * sizeof(*t->p.s.blob) +
 		    lsm_tombstones_bytes(t->tombstones);
+	if (c->access == SST_DIRECT)
+		return open_direct(t, why);
 	return c->access == SST_MAP ? map_file(t, why) : 0;
 }
 
@@ -258,6 +271,7 @@ void sst_close(struct sst *t)
 		return;
 	if (t->map)
 		t->file->ops->unmap(t->file, (void *)(uintptr_t)t->map, (size_t)t->bytes);
+	file_close(t->direct);
 	file_close(t->file);
 	port_free(t->checked);
 	port_free(t->partition);

@@ -32,7 +32,7 @@
 		{ "blob_live_percent", "0|50|90|100", false },                         \
 		{ "cache", "clock|lru", false },                                       \
 		{ "record_percent", "0|40|100|101", false },                           \
-		{ "access", "map|read", false }, { "threads", "1|1|3", false },        \
+		{ "access", "map|read|direct", false }, { "threads", "1|1|3", false }, \
 		{ "parts", "1|1|2", false }, { "rate", "0|0|64m", false },             \
 		{ "huge", "off|off|on", false }, { "mlock", "off|on", false },         \
 		{ "map", "on|on|off", false }, { "group_ms", "1|20|1000", false },     \

@@ -151,6 +151,7 @@ static void test_every_flipped_byte_is_noticed(void **state)
 		}
 		assert_false(ask_all(&s, &m, SST_READ));
 		assert_false(ask_all(&s, &m, SST_MAP));
+		assert_false(ask_all(&s, &m, SST_DIRECT));
 		scene_end(&s);
 		model_free(&m);
 	}

@@ -251,6 +251,8 @@ static void test_a_read_that_fails_is_an_error_and_no_answer(void **state)
 	read_with_file_faults(&m, SST_MAP, &once, false);
 	read_with_file_faults(&m, SST_READ, &good, false);
 	read_with_file_faults(&m, SST_READ, &cut, false);
+	read_with_file_faults(&m, SST_DIRECT, &once, false);
+	read_with_file_faults(&m, SST_DIRECT, &good, false);
 	model_free(&m);
 }
 
@@ -316,6 +318,7 @@ static void test_reading_without_memory_is_an_error_and_no_answer(void **state)
 	cook(&m);
 	read_without_memory(&m, SST_READ);
 	read_without_memory(&m, SST_MAP);
+	read_without_memory(&m, SST_DIRECT);
 	model_free(&m);
 }
 

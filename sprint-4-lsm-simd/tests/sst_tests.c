@@ -17,7 +17,7 @@ static void round_trip(const struct sst_shape *shape, const struct recipe *r,
 	scene_begin(&s, shape);
 	assert_ok(&s, scene_try_build(&s, &m, NULL, 0));
 	assert_int_equal(s.summary.entries, m.n);
-	for (access = SST_READ; access <= SST_MAP; access++) {
+	for (access = SST_READ; access <= SST_DIRECT; access++) {
 		assert_ok(&s, scene_try_open(&s, access));
 		check_all(&s, &m, rounds);
 		scene_close(&s);
@@ -84,7 +84,7 @@ static void test_large_keys_and_values(void **state)
 	}
 	scene_begin(&s, NULL);
 	assert_ok(&s, scene_try_build(&s, &m, NULL, 0));
-	for (access = SST_READ; access <= SST_MAP; access++) {
+	for (access = SST_READ; access <= SST_DIRECT; access++) {
 		assert_ok(&s, scene_try_open(&s, access));
 		check_all(&s, &m, 40);
 		scene_close(&s);
@@ -110,7 +110,7 @@ static void test_versions_of_one_key_over_many_blocks_and_partitions(void **stat
 	model_add(&m, kv_slice("key\0", 4), lsm_stamp(5, LSM_PUT), kv_str("behind"));
 	scene_begin(&s, NULL);
 	assert_ok(&s, scene_try_build(&s, &m, NULL, 0));
-	for (access = SST_READ; access <= SST_MAP; access++) {
+	for (access = SST_READ; access <= SST_DIRECT; access++) {
 		assert_ok(&s, scene_try_open(&s, access));
 		for (i = 0; i <= 6001; i++)
 			check_get_at(&s, &m, kv_str("key"), i, &value);

@@ -142,11 +142,13 @@ static void test_threads_read_one_table(void **state)
 	read_by_threads(plain, SST_READ, 4 << 20);
 	read_by_threads(plain, SST_READ, 20 << 10);
 	read_by_threads(plain, SST_MAP, 4 << 20);
+	read_by_threads(plain, SST_DIRECT, 20 << 10);
 	if (!sst_can_lz4())
 		return;
 	build(packed, SST_LZ4);
 	read_by_threads(packed, SST_READ, 40 << 10);
 	read_by_threads(packed, SST_MAP, 4 << 20);
+	read_by_threads(packed, SST_DIRECT, 40 << 10);
 }
 
 int main(void)
