@@ -20,12 +20,10 @@ set -eu
 arch=$(host_arch) kernel=stock headers="" sources=$top out=""
 while [ $# -gt 0 ]; do
 	case "$1" in
-	--arch) arch=$2 ;;
-	--kernel) kernel=$2 ;;
 	--headers) headers=$(cd "$2" && pwd) kernel=running ;;
 	--sources) sources=$(cd "$2" && pwd) ;;
 	--out) out=$2 ;;
-	*) break ;;
+	*) machine_option "$@" || break ;;
 	esac
 	shift 2
 done

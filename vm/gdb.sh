@@ -20,14 +20,11 @@ arch=$(host_arch) kernel=lab machine="" port=1234 early=""
 what='echo "a note" >/dev/note; cat /dev/note'
 while [ $# -gt 0 ]; do
 	case "$1" in
-	--arch) arch=$2 && shift 2 ;;
-	--kernel) kernel=$2 && shift 2 ;;
-	--machine) machine=$2 && shift 2 ;;
 	--port) port=$2 && shift 2 ;;
 	--do) what=$2 && shift 2 ;;
 	--early) early=1 && shift ;;
 	--) shift && break ;;
-	*) die "what is \"$1\"?" ;;
+	*) machine_option "$@" && shift 2 || die "what is \"$1\"?" ;;
 	esac
 done
 gdb=gdb-multiarch

@@ -10,7 +10,8 @@
 # they are linked with, and single files. What goes into a boot alone (its command) is
 # added by run.sh as an archive of its own behind this one.
 #
-#   VM_LIBRARY_PATH   folders, by colons, where libraries of ARCH are looked for first
+#   VM_LIBRARY_PATH   folders, by colons, where libraries of ARCH are looked for first; then
+#                     come the host's own, and those that programs.sh fetched
 set -eu
 . "$(dirname "$0")/lib.sh"
 arch="" kernel="" out="" modules="" programs="" files=""
@@ -90,6 +91,7 @@ library_folders() {
 	amd64) printf '%s\n' /lib/x86_64-linux-gnu /usr/lib/x86_64-linux-gnu /usr/x86_64-linux-gnu/lib ;;
 	arm64) printf '%s\n' /lib/aarch64-linux-gnu /usr/lib/aarch64-linux-gnu /usr/aarch64-linux-gnu/lib ;;
 	esac
+	ls -d "$VM_CACHE/libraries-$arch"/usr/lib/*-linux-gnu 2>/dev/null
 }
 
 add_libraries() { # file

@@ -13,12 +13,11 @@ set -eu
 arch=$(host_arch) checking=""
 while [ $# -gt 0 ]; do
 	case "$1" in
-	--arch) arch=$2 && shift 2 ;;
-	--kernel | --machine) shift 2 ;; # it is always the lab kernel
 	--check) checking=1 && shift ;;
-	*) break ;;
+	*) machine_option "$@" && shift 2 || break ;;
 	esac
 done
+# It is always the lab kernel, and its usual machine.
 [ $# -eq 1 ] || die "wants a lab: $(cd "$vm_dir/labs" && echo ./*/ | sed 's|\./||g; s|/||g')"
 lab=$vm_dir/labs/$1
 [ -d "$lab" ] || lab=$(ls -d "$vm_dir/labs/$1"-*/ 2>/dev/null | head -n 1)

@@ -36,6 +36,20 @@ check_arch() {
 	esac
 }
 
+# Takes --arch, --kernel or --machine and the word behind it into the variable of that name.
+# Returns 1 when $1 is none of them.
+machine_option() {
+	case "$1" in
+	--arch | --kernel | --machine) [ $# -gt 1 ] || die "$1 wants a word behind it" ;;
+	esac
+	case "$1" in
+	--arch) arch=$2 ;;
+	--kernel) kernel=$2 ;;
+	--machine) machine=$2 ;;
+	*) return 1 ;;
+	esac
+}
+
 # The options that most scripts share: sets arch, kernel and machine, and taken to how many
 # words they were. The first word that is none of them ends it.
 #
@@ -43,16 +57,7 @@ check_arch() {
 #	shift "$taken"
 machine_options() {
 	arch=$(host_arch) kernel=stock machine="" taken=0
-	while [ $# -gt 0 ]; do
-		case "$1" in
-		--arch | --kernel | --machine) [ $# -gt 1 ] || die "$1 wants a word behind it" ;;
-		*) break ;;
-		esac
-		case "$1" in
-		--arch) arch=$2 ;;
-		--kernel) kernel=$2 ;;
-		--machine) machine=$2 ;;
-		esac
+	while [ $# -gt 0 ] && machine_option "$@"; do
 		taken=$((taken + 2))
 		shift 2
 	done

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# power_cut.sh [--arch ARCH] [--kernel stock|lab] [--engine lsm|btree|hash] [--rounds N]
+# power_cut.sh [--arch ARCH] [--kernel stock|lab] [--machine M] [--engine lsm|btree|hash] [--rounds N]
 #
 # A machine's module writes pairs with sync to a store on a disk, and each one that has
 # returned is said on the console. At some moment QEMU is killed: all that the machine had
@@ -9,14 +9,12 @@
 # that was said, and goes on from there. Prints a line a round; ends with 1 when one is lost.
 set -eu
 . "$(dirname "$0")/lib.sh"
-arch=$(host_arch) kernel=stock engine=lsm rounds=4
+arch=$(host_arch) kernel=stock machine="" engine=lsm rounds=4
 while [ $# -gt 0 ]; do
 	case "$1" in
-	--arch) arch=$2 ;;
-	--kernel) kernel=$2 ;;
 	--engine) engine=$2 ;;
 	--rounds) rounds=$2 ;;
-	*) die "what is \"$1\"?" ;;
+	*) machine_option "$@" || die "what is \"$1\"?" ;;
 	esac
 	shift 2
 done
@@ -35,7 +33,7 @@ esac
 
 in_machine() { # command
 	# shellcheck disable=SC2086
-	VM_DISK_MIB=128 "$vm_dir/run.sh" --arch "$arch" --kernel "$kernel" --modules "$modules" $programs \
+	VM_DISK_MIB=128 "$vm_dir/run.sh" --arch "$arch" --kernel "$kernel" ${machine:+--machine "$machine"} --modules "$modules" $programs \
 		--disk "$work/disk" --log "$work/log" --limit "${VM_LIMIT:-1800}" -- "
 modprobe storage-$engine dir=/disk/store options=$options || exit 1
 $1"

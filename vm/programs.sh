@@ -6,7 +6,7 @@
 # run.sh packs them.
 #
 # For another architecture than this host's the libraries that they link are fetched as
-# packages and unpacked into the cache.
+# packages and unpacked into the cache, where initramfs.sh finds them.
 set -eu
 . "$(dirname "$0")/lib.sh"
 arch=$1
@@ -34,7 +34,6 @@ if [ "$arch" != "$(host_arch)" ]; then
 	export CROSS="$cross" PEERS="SQLITE LMDB"
 	export EXTRA_CFLAGS="-isystem $root/usr/include -isystem $root/usr/include/$triple"
 	export EXTRA_LDFLAGS="-L$folder -Wl,-rpath-link,$folder"
-	export VM_LIBRARY_PATH="$folder"
 fi
 targets=""
 for program in $list; do
