@@ -25,6 +25,9 @@ enum {
 	WINDOW_MAX = 256 << 10,
 	MEMTABLE_MAX = 128 << 20, /* when it is chosen by memory_bytes */
 	RESERVE_CHOSEN = 1,       /* by the sizes of memtables and tables */
+	SEGMENT_MIN = 64 << 10,
+	SEGMENT_MAX = 8 << 20, /* when it is chosen by memtable_bytes */
+	SEGMENTS = 4,          /* of the log that a memtable fills, then */
 };
 
 /* ---- the budget ---- */
@@ -40,26 +43,49 @@ static uint64_t tasks(const struct lsm_store *s)
 	return 1 + s->option[LSM_THREADS] * s->option[LSM_PARTS];
 }
 
+static void choose_memtable(struct lsm_store *s)
+{
+	const uint64_t memory = s->option[LSM_MEMORY_BYTES];
+
+	s->memtable_bytes = s->option[LSM_MEMTABLE_BYTES];
+	if (s->memtable_bytes)
+		return;
+	/* Large ones save more of merging than their bytes do in a cache. */
+	s->memtable_bytes = memory / 8;
+	if (s->memtable_bytes > memory / 2 / s->option[LSM_MEMTABLE_COUNT])
+		s->memtable_bytes = memory / 2 / s->option[LSM_MEMTABLE_COUNT];
+	if (s->memtable_bytes > MEMTABLE_MAX)
+		s->memtable_bytes = MEMTABLE_MAX;
+}
+
+/* A memtable that fills some segments can begin with one of its own, so that what it has in
+ * the log is given up unwritten once it is flushed; one that fills a part of a segment can't,
+ * and its flush syncs what others are writing there. */
+static void choose_segment(struct lsm_store *s)
+{
+	uint64_t n = SEGMENT_MAX;
+
+	while (n > SEGMENT_MIN && n > s->memtable_bytes / SEGMENTS)
+		n /= 2;
+	if (!s->option[LSM_SEGMENT_BYTES])
+		s->option[LSM_SEGMENT_BYTES] = n;
+}
+
 static int check_options(struct lsm_store *s, struct kv_msg *why)
 {
 	uint64_t memory = s->option[LSM_MEMORY_BYTES], window;
 
-	if (!is_power_of_two(s->option[LSM_SEGMENT_BYTES]))
-		return kv_fail(why, -EINVAL, "segment_bytes must be a power of two");
+	choose_memtable(s);
+	choose_segment(s);
+	if (!is_power_of_two(s->option[LSM_SEGMENT_BYTES]) ||
+	    s->option[LSM_SEGMENT_BYTES] < SEGMENT_MIN)
+		return kv_fail(why, -EINVAL,
+			       "segment_bytes must be a power of two, 64k or more");
 	/* Or the first compaction would find out, long after. */
 	if (s->option[LSM_COMPRESSION] == SST_LZ4 && !sst_can_lz4())
 		return kv_fail(why, -EOPNOTSUPP,
 			       "compression=lz4 is not built in: install liblz4 and "
 			       "build again, or take none");
-	s->memtable_bytes = s->option[LSM_MEMTABLE_BYTES];
-	if (!s->memtable_bytes) {
-		/* Large ones save more of merging than their bytes do in a cache. */
-		s->memtable_bytes = memory / 8;
-		if (s->memtable_bytes > memory / 2 / s->option[LSM_MEMTABLE_COUNT])
-			s->memtable_bytes = memory / 2 / s->option[LSM_MEMTABLE_COUNT];
-		if (s->memtable_bytes > MEMTABLE_MAX)
-			s->memtable_bytes = MEMTABLE_MAX;
-	}
 	s->reserve_bytes = s->option[LSM_RESERVE_BYTES];
 	if (s->reserve_bytes == RESERVE_CHOSEN)
 		s->reserve_bytes = lsm_reserve_choose(s);
@@ -341,8 +367,9 @@ static const struct kv_opt lsm_opts[] = {
 				 "most at once: one that is written to, others being flushed",
 				 NULL, 3, 2, LSM_MEMTABLES },
 	[LSM_SEGMENT_BYTES] = { "segment_bytes",
-				"of a log segment, a power of two; fixed at creation",
-				NULL, 8 << 20, 64 << 10, 4ull << 30 },
+				"of a log segment, a power of two; fixed at creation; 0: a "
+				"quarter of a memtable, at most 8 MiB",
+				NULL, 0, 0, 4ull << 30 },
 	[LSM_STYLE] = { "style",
 			"of compaction: one run at the bottom and tiers above, one run "
 			"a level, or tiers",

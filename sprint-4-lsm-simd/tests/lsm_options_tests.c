@@ -4,7 +4,7 @@
  * array engine, see kv_options.h of sprint 2; and an option that is not built in.
  */
 #include "../../sprint-2-hash-storage/tests/env_sim.h"
-#include "../lsm_engine.h"
+#include "../lsm_store.h"
 #include "lsm_packed.h"
 
 #define OPTIONS_ENGINE    lsm_engine
@@ -19,7 +19,7 @@
 /* Memtables, tables and levels of the usual sizes would never be full here: those options are
  * always drawn, or are small more often than not. */
 #define OPTIONS_CHOICES                                                                \
-	{ "memory_bytes", MEMORY, false }, { "segment_bytes", "64k|128k|1m", true },   \
+	{ "memory_bytes", MEMORY, false }, { "segment_bytes", "0|64k|128k|1m", true }, \
 		{ "table_bytes", "4k|16k|64k|64k|256k", true },                        \
 		{ "style", "lazy|leveled|tiered", false },                             \
 		{ "ratio", "2|3|8|64", false }, { "flushed_runs", "1|2|4|16", false }, \
@@ -73,11 +73,65 @@ static void test_compression_that_is_not_built_in_is_refused(void **state)
 	env_sim_free(disk);
 }
 
+/* ---- the log's segments ---- */
+
+/* What STORE says after opening with these options; 0: it was refused with -EINVAL. */
+static uint64_t segment_bytes(struct env *env, const char *dir, const char *options)
+{
+	struct lsm_identity identity;
+	struct kv_msg why = { "" };
+	struct kv *kv = NULL;
+	int error = kv_open(&lsm_engine, env, dir, options, &kv, &why);
+
+	if (error) {
+		assert_int_equal(error, -EINVAL);
+		assert_non_null(strstr(why.text, "segment_bytes"));
+		return 0;
+	}
+	assert_int_equal(kv_close(kv), 0);
+	assert_int_equal(lsm_identity_read(env, dir, &identity, &why), 0);
+	return identity.segment_bytes;
+}
+
+static void test_memtable_fills_some_segments_unless_told_otherwise(void **state)
+{
+	static const struct {
+		const char *options;
+		uint64_t segment;
+	} each[] = {
+		{ "huge=off,memory_bytes=256m,reserve_bytes=0", 8 << 20 },
+		{ "huge=off,memory_bytes=64m,reserve_bytes=0", 2 << 20 },
+		{ "huge=off,memory_bytes=16m,reserve_bytes=0", 512 << 10 },
+		{ "huge=off,memory_bytes=1m", 64 << 10 },
+		{ "huge=off,memory_bytes=16m,memtable_bytes=3m,memtables=2", 512 << 10 },
+		{ "huge=off,memory_bytes=16m,memtable_bytes=20k", 64 << 10 },
+		{ "huge=off,memory_bytes=16m,segment_bytes=128k", 128 << 10 },
+		{ "huge=off,memory_bytes=16m,segment_bytes=32k", 0 },
+		{ "huge=off,memory_bytes=16m,segment_bytes=100k", 0 },
+	};
+	struct env_sim *disk = env_sim_new(NULL);
+	struct env *env = env_sim_env(disk);
+	char dir[16];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(each) / sizeof(each[0]); i++) {
+		(void)snprintf(dir, sizeof(dir), "store%zu", i);
+		assert_int_equal(segment_bytes(env, dir, each[i].options),
+				 each[i].segment);
+	}
+	/* A store keeps what it was made with. */
+	assert_int_equal(segment_bytes(env, "store2", "huge=off,memory_bytes=64m"),
+			 512 << 10);
+	env_sim_free(disk);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		OPTIONS_TESTS,
 		cmocka_unit_test(test_compression_that_is_not_built_in_is_refused),
+		cmocka_unit_test(test_memtable_fills_some_segments_unless_told_otherwise),
 	};
 
 	return cmocka_run_group_tests(tests, make_scratch_in_memory, options_tear_down);
