@@ -11,6 +11,9 @@
  *          front instead (Corbato, "A Paging Experiment with the Multics System", 1968; this
  *          list is the clock's face, cut open at the hand).
  *
+ * Blocks that begin in one page of a file stand in neighbouring buckets, so that a file's can
+ * be found page by page when it is deleted.
+ *
  * A block is one allocation, a line of header and the bytes. Its count of holders changes by
  * atomic additions, so that giving it back takes no lock; it only grows from zero under the
  * lock, so what the lock's owner sees without a holder has none. It comes from slabs of huge
@@ -25,6 +28,8 @@ enum {
 	SHARD_BYTES =
 		4 << 20,     /* a shard has at least so many, where it is for us to say */
 	BLOCK_BYTES = 4096,  /* what a block may be expected to have */
+	PAGE = 4096,         /* of a file, whose blocks are neighbours */
+	NEAR = 8,            /* buckets, that is a line, for a page; a power of two */
 	HUGE_FROM = 8 << 20, /* bytes of a cache for which slabs pay */
 	HOLDER = 2,          /* block.refs is HOLDER for each, and FINDABLE */
 	FINDABLE = 1,
@@ -54,7 +59,7 @@ struct shard {
 	uint64_t mask; /* buckets, less one */
 	struct block list;
 	uint64_t bytes, blocks;
-	uint64_t hits, misses, inserts, evictions;
+	uint64_t hits, misses, inserts, evictions, looks;
 };
 
 struct lsm_cache {
@@ -114,10 +119,11 @@ static void block_free(struct lsm_cache *c, struct block *e)
 
 static uint64_t hash_of(uint64_t file, uint64_t offset)
 {
-	uint64_t h = (file * 0x9e3779b97f4a7c15u ^ offset) * 0xd6e8feb86659fd93u;
+	uint64_t h = (file * 0x9e3779b97f4a7c15u ^ offset / PAGE) * 0xd6e8feb86659fd93u;
 
 	h = (h ^ h >> 32) * 0xd6e8feb86659fd93u;
-	return h ^ h >> 32;
+	h ^= h >> 32;
+	return h ^ (offset / (PAGE / NEAR) & (NEAR - 1));
 }
 
 /* The shard by the upper bits, the bucket in it by the lower ones. */
@@ -462,7 +468,40 @@ void lsm_cache_release(struct lsm_cache *c, struct lsm_block *b)
 	/* EXERCISE 4.9 end */
 }
 
-void lsm_cache_forget(struct lsm_cache *c, uint64_t file)
+static uint64_t blocks_of(struct lsm_cache *c)
+{
+	uint64_t n = 0;
+	unsigned int i;
+
+	for (i = 0; i < c->shards; i++) {
+		port_mutex_lock(&c->shard[i].lock);
+		n += c->shard[i].blocks;
+		port_mutex_unlock(&c->shard[i].lock);
+	}
+	return n;
+}
+
+static void forget_page(struct lsm_cache *c, uint64_t file, uint64_t page)
+{
+	const uint64_t hash = hash_of(file, page * PAGE);
+	struct shard *s = shard_of(c, hash);
+	struct block *e, *next, *gone = NULL;
+	unsigned int i;
+
+	port_mutex_lock(&s->lock);
+	for (i = 0; i < NEAR; i++) {
+		for (e = *bucket_of(s, hash ^ i); e; e = next) {
+			next = e->next_in_bucket;
+			s->looks++;
+			if (e->file == file)
+				drop_block(c, s, e, &gone);
+		}
+	}
+	port_mutex_unlock(&s->lock);
+	free_blocks(c, gone);
+}
+
+static void forget_by_walking(struct lsm_cache *c, uint64_t file)
 {
 	unsigned int i;
 
@@ -473,12 +512,26 @@ void lsm_cache_forget(struct lsm_cache *c, uint64_t file)
 		port_mutex_lock(&s->lock);
 		for (e = s->list.older; e != &s->list; e = older) {
 			older = e->older;
+			s->looks++;
 			if (e->file == file)
 				drop_block(c, s, e, &gone);
 		}
 		port_mutex_unlock(&s->lock);
 		free_blocks(c, gone);
 	}
+}
+
+void lsm_cache_forget(struct lsm_cache *c, uint64_t file, uint64_t bytes)
+{
+	const uint64_t last = bytes / PAGE;
+	uint64_t page;
+
+	if (last >= blocks_of(c)) {
+		forget_by_walking(c, file);
+		return;
+	}
+	for (page = 0; page <= last; page++)
+		forget_page(c, file, page);
 }
 
 void lsm_cache_stats(struct lsm_cache *c, struct lsm_cache_stats *out)
@@ -498,6 +551,7 @@ void lsm_cache_stats(struct lsm_cache *c, struct lsm_cache_stats *out)
 		out->misses += s->misses;
 		out->inserts += s->inserts;
 		out->evictions += s->evictions;
+		out->forget_looks += s->looks;
 		out->bytes += s->bytes;
 		out->blocks += s->blocks;
 		for (e = s->list.older; e != &s->list; e = e->older)

@@ -53,12 +53,14 @@ int lsm_cache_alloc(struct lsm_cache *c, size_t bytes, struct lsm_block *out);
 void lsm_cache_insert(struct lsm_cache *c, uint64_t file, uint64_t offset, bool cold,
 		      struct lsm_block *b);
 void lsm_cache_release(struct lsm_cache *c, struct lsm_block *b);
-/* A file was deleted. */
-void lsm_cache_forget(struct lsm_cache *c, uint64_t file);
+/* A file of so many bytes was deleted. Takes as long as the file has pages, or the cache blocks,
+ * whichever is less. UINT64_MAX: who knows how large it was. */
+void lsm_cache_forget(struct lsm_cache *c, uint64_t file, uint64_t bytes);
 
 struct lsm_cache_stats {
 	uint64_t hits, misses, inserts, evictions, bytes, held_bytes, blocks;
 	uint64_t locked_bytes; /* that will not be swapped out */
+	uint64_t forget_looks; /* blocks that lsm_cache_forget() has looked at */
 };
 void lsm_cache_stats(struct lsm_cache *c, struct lsm_cache_stats *out);
 

@@ -149,7 +149,7 @@ static uint64_t drop_table(struct lsm_versions *vs, struct lsm_table *t, bool un
 	if (!unlink)
 		return 0;
 	if (vs->config.cache)
-		lsm_cache_forget(vs->config.cache, number);
+		lsm_cache_forget(vs->config.cache, number, bytes);
 	return lsm_versions_unlink_file(vs, number, LSM_FILE_TABLE, bytes);
 }
 

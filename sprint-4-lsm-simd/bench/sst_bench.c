@@ -226,7 +226,7 @@ static void measure(struct bench *b, const struct sst_shape *shape)
 		       (double)sst_pinned_bytes(b->t) / 1024);
 		(void)fflush(stdout);
 		sst_close(b->t);
-		lsm_cache_forget(b->cache, 1);
+		lsm_cache_forget(b->cache, 1, b->summary.bytes);
 	}
 }
 

@@ -28,6 +28,12 @@ static struct lsm_cache *make(uint64_t bytes, enum lsm_cache_policy policy,
 	return c;
 }
 
+/* Blocks have numbers here, and begin in pages of their own as a table's do. */
+static uint64_t place(uint64_t number)
+{
+	return number * 4100;
+}
+
 /* What stands in a block says which it is. */
 static void fill(const struct lsm_block *b, uint64_t file, uint64_t offset)
 {
@@ -47,7 +53,7 @@ static struct lsm_block put_held(struct lsm_cache *c, uint64_t file, uint64_t of
 	assert_int_equal(lsm_cache_alloc(c, bytes, &b), 0);
 	assert_int_equal(b.bytes, bytes);
 	fill(&b, file, offset);
-	lsm_cache_insert(c, file, offset, cold, &b);
+	lsm_cache_insert(c, file, place(offset), cold, &b);
 	return b;
 }
 
@@ -62,7 +68,7 @@ static bool has(struct lsm_cache *c, uint64_t file, uint64_t offset)
 {
 	struct lsm_block b;
 
-	if (!lsm_cache_find(c, file, offset, &b))
+	if (!lsm_cache_find(c, file, place(offset), &b))
 		return false;
 	assert_true(is_filled(&b, file, offset));
 	lsm_cache_release(c, &b);
@@ -252,14 +258,54 @@ static void test_forget_drops_one_file_and_spares_holders(void **state)
 		b = put_held(c, 1 + i % 3, i, BLOCK, false);
 		lsm_cache_release(c, &b);
 	}
-	assert_true(lsm_cache_find(c, 2, 1, &b));
-	lsm_cache_forget(c, 2);
+	assert_true(lsm_cache_find(c, 2, place(1), &b));
+	lsm_cache_forget(c, 2, UINT64_MAX);
 	for (i = 0; i < 60; i++)
 		assert_int_equal(has(c, 1 + i % 3, i), i % 3 != 1);
 	assert_true(is_filled(&b, 2, 1));
 	assert_int_equal(stats_of(c).held_bytes, CHARGED);
 	lsm_cache_release(c, &b);
 	assert_int_equal(stats_of(c).bytes, 40 * CHARGED);
+	lsm_cache_free(c);
+}
+
+/* A table's blocks are found by its pages, so the others need not be looked at. */
+static void test_forget_looks_at_little_but_the_file(void **state)
+{
+	enum { FILES = 50, BLOCKS = 64, SMALL = 8 };
+	struct lsm_cache *c = make(64 << 20, LSM_LRU, 8);
+	uint64_t file, i, j;
+	struct lsm_block b;
+
+	(void)state;
+	for (file = 1; file <= FILES; file++) {
+		for (i = 0; i < BLOCKS; i++) {
+			b = put_held(c, file, i, BLOCK, false);
+			lsm_cache_release(c, &b);
+		}
+	}
+	/* Small blocks, of which a page has many, and pages in which none begins. */
+	for (i = 0; i < 30; i++) {
+		for (j = 0; j < SMALL; j++) {
+			assert_int_equal(lsm_cache_alloc(c, 100, &b), 0);
+			lsm_cache_insert(c, 99, i * 3 * 4096 + j * 512, false, &b);
+			lsm_cache_release(c, &b);
+		}
+	}
+	lsm_cache_forget(c, 7, place(BLOCKS));
+	assert_int_equal(stats_of(c).blocks, (FILES - 1) * BLOCKS + 30 * SMALL);
+	assert_true(stats_of(c).forget_looks >= BLOCKS);
+	assert_true(stats_of(c).forget_looks < 10 * BLOCKS);
+	lsm_cache_forget(c, 99, 90 * 4096);
+	assert_int_equal(stats_of(c).blocks, (FILES - 1) * BLOCKS);
+	for (file = 1; file <= FILES; file++)
+		for (i = 0; i < BLOCKS; i++)
+			assert_int_equal(has(c, file, i), file != 7);
+	/* A file with more pages than the cache has blocks. */
+	j = stats_of(c).forget_looks;
+	lsm_cache_forget(c, 8, 1ull << 40);
+	assert_int_equal(stats_of(c).forget_looks - j, (FILES - 1) * BLOCKS);
+	assert_int_equal(stats_of(c).blocks, (FILES - 2) * BLOCKS);
 	lsm_cache_free(c);
 }
 
@@ -313,7 +359,7 @@ static void test_no_memory_at_every_allocation(void **state)
 			if (bad)
 				continue;
 			fill(&b, 3, i);
-			lsm_cache_insert(c, 3, i, false, &b);
+			lsm_cache_insert(c, 3, place(i), false, &b);
 			assert_true(is_filled(&b, 3, i));
 			lsm_cache_release(c, &b);
 			assert_true(has(c, 3, i));
@@ -339,7 +385,7 @@ static void random_use(enum lsm_cache_policy policy)
 		uint64_t file = core_random_below(3), offset = core_random_below(100);
 		struct lsm_block b;
 
-		if (lsm_cache_find(c, file, offset, &b)) {
+		if (lsm_cache_find(c, file, place(offset), &b)) {
 			assert_true(is_filled(&b, file, offset));
 			assert_int_equal(b.bytes, 100 + (file * 7 + offset) * 5);
 			hits++;
@@ -349,7 +395,8 @@ static void random_use(enum lsm_cache_policy policy)
 		}
 		lsm_cache_release(c, &b);
 		if (i % 1000 == 0) {
-			lsm_cache_forget(c, core_random_below(3));
+			lsm_cache_forget(c, core_random_below(3),
+					 i % 2000 ? place(100) : UINT64_MAX);
 			assert_true(stats_of(c).bytes <= budget);
 		}
 	}
@@ -396,14 +443,14 @@ static void *work(void *arg)
 
 		lsm_cache_release(w->cache, b);
 		if (r % 501 == 0)
-			lsm_cache_forget(w->cache, file);
+			lsm_cache_forget(w->cache, file, place(30 + r % 31));
 		if (r % 777 == 0)
 			lsm_cache_resize(w->cache, (10 + r % 40) * CHARGED);
-		if (!lsm_cache_find(w->cache, file, offset, b)) {
+		if (!lsm_cache_find(w->cache, file, place(offset), b)) {
 			if (lsm_cache_alloc(w->cache, BLOCK, b))
 				w->wrong = true;
 			fill(b, file, offset);
-			lsm_cache_insert(w->cache, file, offset, r % 5 == 0, b);
+			lsm_cache_insert(w->cache, file, place(offset), r % 5 == 0, b);
 		}
 		w->wrong |= !is_filled(b, file, offset);
 	}
@@ -451,6 +498,7 @@ int main(void)
 		LEAK_CHECKED(test_held_blocks_stay_beyond_the_budget),
 		LEAK_CHECKED(test_block_larger_than_the_cache_is_not_kept),
 		LEAK_CHECKED(test_forget_drops_one_file_and_spares_holders),
+		LEAK_CHECKED(test_forget_looks_at_little_but_the_file),
 		LEAK_CHECKED(test_resize_takes_effect_at_once),
 		LEAK_CHECKED(test_shards_are_a_power_of_two),
 		LEAK_CHECKED(test_no_memory_at_every_allocation),

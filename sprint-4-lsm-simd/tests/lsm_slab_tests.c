@@ -176,14 +176,14 @@ static void test_cache_on_slabs_holds_its_budget(void **state)
 
 		assert_int_equal(lsm_cache_alloc(c, bytes, &b), 0);
 		memset((uint8_t *)(uintptr_t)b.data, (int)i, bytes);
-		lsm_cache_insert(c, 1, i, false, &b);
+		lsm_cache_insert(c, 1, i * 4096, false, &b);
 		lsm_cache_release(c, &b);
 		if (i % 64 == 1) {
 			lsm_cache_stats(c, &stats);
 			assert_true(stats.bytes <= config.bytes);
 			assert_int_equal(stats.held_bytes, 0);
 		}
-		if (!lsm_cache_find(c, 1, i - i % 1000, &b))
+		if (!lsm_cache_find(c, 1, (i - i % 1000) * 4096, &b))
 			continue;
 		found++;
 		assert_true(core_is_filled(b.data, b.bytes, (uint8_t)(i - i % 1000)));

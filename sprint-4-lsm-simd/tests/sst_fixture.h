@@ -277,7 +277,7 @@ static inline void scene_close(struct scene *s)
 {
 	sst_close(s->t);
 	s->t = NULL;
-	lsm_cache_forget(s->cache, FILE_ID);
+	lsm_cache_forget(s->cache, FILE_ID, s->summary.bytes);
 }
 
 static inline void scene_end(struct scene *s)

@@ -58,7 +58,7 @@ static void test_a_filter_saves_reading_data(void **state)
 	many_scene(&s, &m, NULL);
 	check_walks(&s, &m, 0);
 	sst_close(s.t);
-	lsm_cache_forget(s.cache, FILE_ID);
+	lsm_cache_forget(s.cache, FILE_ID, s.summary.bytes);
 	assert_ok(&s, scene_try_open(&s, SST_READ));
 	before = reads(&s);
 	for (i = 0; i < 2000; i++) {

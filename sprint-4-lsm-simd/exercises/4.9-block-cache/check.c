@@ -273,7 +273,7 @@ static void test_dropped_block_goes_with_its_last_holder(void **state)
 
 	(void)state;
 	learn_number("whether (3, 5) is found", lsm_cache_find(c, 3, 5, &again), true);
-	lsm_cache_forget(c, 3);
+	lsm_cache_forget(c, 3, UINT64_MAX);
 	learn_number("whether a forgotten block is found", has(c, 3, 5), false);
 	learn_number("held bytes, of a block that is forgotten but held",
 		     stats_of(c).held_bytes, CHARGED);
@@ -325,7 +325,7 @@ static void *work(void *arg)
 			b = put_held(w->cache, 1, offset, BLOCK, i % 8 == 0);
 		w->wrong += !is_right(&b, 1, offset);
 		if (i % 512 == 0)
-			lsm_cache_forget(w->cache, 1);
+			lsm_cache_forget(w->cache, 1, UINT64_MAX);
 		w->wrong += !is_right(&b, 1, offset);
 		lsm_cache_release(w->cache, &b);
 	}
