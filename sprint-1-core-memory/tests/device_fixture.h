@@ -33,12 +33,15 @@ struct device_ring {
 	uint8_t *arena;
 };
 
+/* Made by the first call, which comes before there are threads. */
 static inline const char *device_path(void)
 {
 	static char path[64];
 	const char *name = getenv("DEVICE");
 
-	(void)snprintf(path, sizeof(path), "/dev/storage-%s", name ? name : "array");
+	if (!path[0])
+		(void)snprintf(path, sizeof(path), "/dev/storage-%s",
+			       name ? name : "array");
 	return path;
 }
 
