@@ -16,13 +16,16 @@ struct storage_call *storage_call_begin(struct storage_session *s)
 {
 	struct storage_call *c = xchg(&s->spare, NULL);
 
-	if (!c)
-		c = port_alloc(sizeof(*c));
-	else
-		return c;
 	if (c)
-		memset(c, 0, sizeof(*c));
-	return c;
+		return c;
+	c = port_alloc(sizeof(*c));
+	if (!c)
+		return NULL;
+	memset(c, 0, sizeof(*c));
+	if (!kv_buf_reserve(&c->bytes, STORAGE_PIECE))
+		return c;
+	port_free(c);
+	return NULL;
 }
 
 static void trim(struct kv_buf *b)
@@ -70,6 +73,10 @@ static int give(const struct storage_side *side, u64 at, const void *from, u64 l
 {
 	if (!len)
 		return 0;
+	if (side->later && len <= STORAGE_PIECE) {
+		storage_note(side->later, at, from, len, 0);
+		return 0;
+	}
 	if (!side->arena)
 		return copy_to_user(u64_to_user_ptr(at), from, len) ? -EFAULT : 0;
 	if (!in_arena(side, at, len))
@@ -118,36 +125,43 @@ static bool well_formed(const struct storage_device *dev, const struct storage_o
 	/* EXERCISE 2.9 end */
 }
 
+static int check(struct storage_device *dev, const struct storage_op *op)
+{
+	if (well_formed(dev, op))
+		return 0;
+	storage_count(dev, refused);
+	return -EINVAL;
+}
+
 /* Copies the keys of op[0..n) in. An operation that is malformed gets an error, and no key. */
 static int take_keys(struct storage_device *dev, struct storage_call *c, unsigned int n,
 		     const struct storage_side *side)
 {
-	size_t all = 0, at = 0;
+	size_t all = 0;
 	unsigned int i;
 	int error;
+	u8 *at;
 
 	for (i = 0; i < n; i++) {
-		c->error[i] = well_formed(dev, &c->op[i]) ? 0 : -EINVAL;
-		if (c->error[i])
-			storage_count(dev, refused);
-		else
+		c->error[i] = check(dev, &c->op[i]);
+		if (!c->error[i])
 			all += c->op[i].key_len;
 	}
 	error = kv_buf_reserve(&c->bytes, all);
 	if (error)
 		return error;
+	at = c->bytes.data;
 	for (i = 0; i < n; i++) {
-		u8 *key = (u8 *)c->bytes.data + at;
+		size_t len = c->error[i] ? 0 : c->op[i].key_len;
 
-		c->key[i] = kv_slice(NULL, 0);
-		if (c->error[i] || !c->op[i].key_len)
-			continue;
-		c->error[i] = take(side, key, c->op[i].key, c->op[i].key_len);
-		if (c->error[i])
-			continue;
-		c->key[i] = kv_slice(key, c->op[i].key_len);
-		at += c->op[i].key_len;
+		c->key[i] = kv_slice(len ? at : NULL, len);
+		at += len;
+		if (len && (side->arena || len > STORAGE_PIECE))
+			c->error[i] =
+				take(side, (void *)c->key[i].data, c->op[i].key, len);
 	}
+	if (!side->arena)
+		storage_take_short(c, n);
 	return 0;
 }
 
@@ -221,6 +235,29 @@ static void give_value(struct storage_call *c, unsigned int i,
 	/* EXERCISE 2.9 end */
 }
 
+/* To a program short values go together, when all are there. */
+static void give_values(struct storage_call *c, unsigned int from, unsigned int to,
+			const struct storage_side *side)
+{
+	struct storage_side noting = *side;
+	unsigned int i, before;
+
+	for (i = from; i < to; i++) {
+		bool last = side->arena || c->value[i].cap > STORAGE_KEEP;
+
+		/* A large buffer is gone before what was noted is copied. */
+		noting.later = last ? NULL : c;
+		before = c->pieces;
+		give_value(c, i, &noting);
+		if (c->pieces > before)
+			c->piece[before].op = i;
+		if (c->tell_bytes && (!c->error[i] || c->error[i] == -EMSGSIZE))
+			storage_note(c, (uintptr_t)c->tell_bytes, &c->op[i].value_len,
+				     sizeof(u64), i);
+	}
+	storage_give_noted(c);
+}
+
 /* Gets [from, to), which have no error so far and one snapshot. */
 static void do_gets(struct storage_session *s, struct storage_call *c, unsigned int from,
 		    unsigned int to, const struct storage_side *side)
@@ -245,11 +282,9 @@ static void do_gets(struct storage_session *s, struct storage_call *c, unsigned 
 			kv_get_at(s->dev->kv, snap, c->key[from], &c->value[from]);
 	if (o)
 		storage_object_put(o);
-	for (i = from; i < to; i++) {
-		if (error)
-			c->error[i] = error;
-		give_value(c, i, side);
-	}
+	for (i = from; error && i < to; i++)
+		c->error[i] = error;
+	give_values(c, from, to, side);
 }
 
 /* The end of the gets that can be done together with op[from]. */
@@ -283,10 +318,10 @@ static void tell(struct storage_device *dev, const struct storage_call *c,
 	}
 }
 
-void storage_do(struct storage_session *s, struct storage_call *c, unsigned int n,
-		const struct storage_side *side)
+/* Whose keys are there, unless there was no memory for them. */
+static void do_ops(struct storage_session *s, struct storage_call *c, unsigned int n,
+		   const struct storage_side *side, int no_memory)
 {
-	int no_memory = take_keys(s->dev, c, n, side);
 	unsigned int i, k, end;
 
 	for (i = 0; i < n; i = end) {
@@ -310,38 +345,55 @@ void storage_do(struct storage_session *s, struct storage_call *c, unsigned int 
 	}
 }
 
+void storage_do(struct storage_session *s, struct storage_call *c, unsigned int n,
+		const struct storage_side *side)
+{
+	do_ops(s, c, n, side, take_keys(s->dev, c, n, side));
+}
+
 /* ---- a call each ---- */
 
 static const struct storage_side program; /* its own memory */
+
+static bool is_for(const struct storage_op *op, bool get, bool put)
+{
+	if (get)
+		return op->code == STORAGE_GET;
+	if (put)
+		return op->code == STORAGE_PUT;
+	return op->code == STORAGE_DELETE || op->code == STORAGE_DELETE_RANGE;
+}
 
 long storage_ioctl_op(struct storage_session *s, void __user *arg, bool get, bool put)
 {
 	struct storage_op __user *user = arg;
 	struct storage_call *c = storage_call_begin(s);
 	struct storage_op *op;
-	bool right;
-	long error = 0;
+	bool taken;
+	long error;
 
 	if (!c)
 		return -ENOMEM;
 	op = &c->op[0];
-	if (copy_from_user(op, user, sizeof(*op))) {
-		error = -EFAULT;
+	error = storage_take_one(c, user, &taken);
+	if (error)
 		goto out;
-	}
-	right = get   ? op->code == STORAGE_GET
-		: put ? op->code == STORAGE_PUT
-		      : op->code == STORAGE_DELETE || op->code == STORAGE_DELETE_RANGE;
-	if (!right) {
+	if (!is_for(op, get, put)) {
 		storage_count(s->dev, refused);
 		error = -EINVAL;
 		goto out;
 	}
-	storage_do(s, c, 1, &program);
+	c->tell_bytes = get ? &user->value_len : NULL;
+	if (taken) {
+		error = check(s->dev, op);
+		if (error)
+			c->error[0] = error;
+		do_ops(s, c, 1, &program, 0);
+	} else {
+		storage_do(s, c, 1, &program);
+	}
+	c->tell_bytes = NULL;
 	error = op->result;
-	if (get && (!error || error == -EMSGSIZE) &&
-	    put_user(op->value_len, &user->value_len))
-		error = -EFAULT;
 out:
 	storage_call_end(s, c);
 	return error;

@@ -4,6 +4,7 @@
  *
  *   storage_device.c   register, open, the calls' numbers
  *   storage_call.c     operations: check, copy in, do, copy out
+ *   storage_copy.c     many short copies from and to the program at the price of one
  *   storage_scan.c     snapshots and cursors of a descriptor
  *   storage_ring.c     the ring
  *   storage_stats.c    counters, debugfs
@@ -14,8 +15,9 @@
 #include "storage_device.h"
 
 enum {
-	STORAGE_CHUNK = 64,             /* operations that are done together */
-	STORAGE_KEEP = 64 << 10,        /* bytes that an idle buffer may hold */
+	STORAGE_CHUNK = 64,      /* operations that are done together */
+	STORAGE_KEEP = 64 << 10, /* bytes that an idle buffer may hold */
+	STORAGE_PIECE = 512,     /* bytes of a key or value that is copied by words */
 	STORAGE_BATCH_BYTES = 64 << 20, /* in an atomic batch */
 	STORAGE_CODES = STORAGE_DELETE_RANGE + 1,
 };
@@ -59,6 +61,16 @@ struct storage_session {            /* of a descriptor */
 struct storage_side {
 	u8 *arena; /* NULL: the program's memory */
 	u64 bytes;
+	struct storage_call
+		*later; /* notes pieces for the program; NULL: they go at once */
+};
+
+/* What is to be copied to the program. It has no more than STORAGE_PIECE bytes. */
+struct storage_piece {
+	u64 at;
+	const void *from;
+	u32 bytes;
+	u32 op; /* whose result it is if it can't be copied */
 };
 
 /* What doing operations needs; one thread's at a time. */
@@ -68,6 +80,9 @@ struct storage_call {
 	struct kv_buf value[STORAGE_CHUNK];
 	int error[STORAGE_CHUNK];
 	struct kv_buf bytes; /* keys that were copied in; of a scan, pairs that go out */
+	struct storage_piece piece[STORAGE_CHUNK + 1];
+	unsigned int pieces;    /* noted; none between two operations */
+	u64 __user *tell_bytes; /* where a get's value_len goes as well; NULL: nowhere */
 };
 
 struct storage_object { /* a snapshot or a cursor */
@@ -78,6 +93,17 @@ struct storage_object { /* a snapshot or a cursor */
 	struct mutex lock;        /* for moving the cursor */
 	bool pending; /* under lock: the pair that it stands on was not given out */
 };
+
+/* storage_copy.c. An error is that of the operation: c->error. */
+/* The first of these and its key, if that is short: then *taken is set, else c has no key.
+ * -EFAULT: no operation could be read. */
+int storage_take_one(struct storage_call *c, const struct storage_op __user *user,
+		     bool *taken);
+/* The keys of c->op[0..n) that are short, to where c->key says, unless c->error says no. */
+void storage_take_short(struct storage_call *c, unsigned int n);
+/* A copy to the program that is done with others by storage_give_noted(). */
+void storage_note(struct storage_call *c, u64 at, const void *from, u32 bytes, u32 op);
+void storage_give_noted(struct storage_call *c);
 
 /* storage_call.c. NULL: no memory. */
 struct storage_call *storage_call_begin(struct storage_session *s);
