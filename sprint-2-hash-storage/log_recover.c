@@ -408,7 +408,13 @@ int log_recover(struct log *log, uint64_t from, log_record_fn *replay, void *arg
 
 	if (error)
 		return kv_fail(why, error, "%s: cannot be listed", log->dir);
-	error = take_in_all(&c, why);
+	/* The names as well may be in memory alone, and nobody synced them yet. */
+	error = log->config.env->ops->sync_dir(log->config.env, log->dir);
+	if (error)
+		error = kv_fail(why, error, "%s: its names cannot be made durable",
+				log->dir);
+	else
+		error = take_in_all(&c, why);
 	log->first = c.n ? c.number[0] : 0;
 	for (i = 0; !error && !ended && i < c.n; i++)
 		error = recover_segment(&c, i, from, replay, arg, found, &ended, why);

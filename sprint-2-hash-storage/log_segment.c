@@ -287,6 +287,18 @@ static int cut_to(struct file *f, uint64_t bytes)
 	return error || size <= bytes ? error : f->ops->truncate(f, bytes);
 }
 
+/* A file of its own. One that is there under this name became a spare without its new name
+ * being made durable: on disk it may still be a segment, so its bytes must stay. */
+static int open_new(struct env *env, const char *path, struct file **out)
+{
+	int error = env->ops->unlink(env, path);
+
+	if (error && error != -ENOENT)
+		return error;
+	return env_open(env, path, ENV_READ | ENV_WRITE | ENV_CREATE | ENV_EXCLUSIVE,
+			out);
+}
+
 int log_spare_create(struct log *log)
 {
 	struct env *env = log->config.env;
@@ -295,7 +307,7 @@ int log_spare_create(struct log *log)
 	int error = spare_path(log, log->spare_next, path);
 
 	if (!error)
-		error = env_open(env, path, ENV_READ | ENV_WRITE | ENV_CREATE, &f);
+		error = open_new(env, path, &f);
 	if (error)
 		return error;
 	error = allocate(f, log->config.segment_bytes);
@@ -336,8 +348,10 @@ int log_segment_create(struct log *log, uint64_t number, uint64_t bytes, bool sp
 	error = spare_path(log, spare ? log->spare_next - 1 : log->spare_next, from);
 	if (!error)
 		error = log_segment_path(log, number, to);
-	if (!error)
+	if (!error && spare)
 		error = env_open(env, from, ENV_READ | ENV_WRITE | ENV_CREATE, &f);
+	else if (!error)
+		error = open_new(env, from, &f);
 	if (error)
 		return error;
 	error = cut_to(f, bytes);

@@ -545,6 +545,61 @@ static void test_every_crash_leaves_a_prefix_with_all_that_was_synced(void **sta
 	explore(&(struct env_sim_config){ .seed = 13, .no_allocate = true }, 0, 3);
 }
 
+static int check_it_opens(void *arg, struct env_sim *disk, size_t at)
+{
+	struct fixture after = *(struct fixture *)arg;
+	int error;
+
+	(void)at;
+	use_sim(&after, disk);
+	error = try_open(&after, 0);
+	if (error)
+		print_message("%s: %s\n", env_sim_origin(disk), after.why.text);
+	return error ? error : log_close(after.log);
+}
+
+/* A segment's file was renamed to be a spare, or was not, and the directory could not be
+ * synced: on disk it may still have its old name, so nothing else may be written into it. */
+static void lose_names(unsigned int call, bool reopen)
+{
+	struct env_sim_fault fault = { .calls = call, .nth = 1 };
+	struct env_sim_explore e = { .samples = 4,
+				     .exhaustive = 64,
+				     .check = check_it_opens };
+	struct fixture f;
+	uint64_t i;
+
+	begin_log(&f, NULL);
+	for (i = 0; log_end(f.log) / SEGMENT < 2; i++)
+		(void)append(&f, i, 9000);
+	f.env->ops->sleep_ns(f.env, 1000000); /* the one ahead is made */
+	assert_int_equal(log_sync(f.log, log_end(f.log)), 0);
+	assert_int_equal(log_retire(f.log, 0), 0);
+	env_sim_fault(f.sim, &fault);
+	assert_int_equal(log_reclaim(f.log, 0), -EIO);
+	env_sim_fault(f.sim, NULL);
+	e.from = env_sim_position(f.sim);
+	if (reopen)
+		reopen_log(&f, 0);
+	for (; log_end(f.log) / SEGMENT < 5; i++)
+		(void)append(&f, i, 9000);
+	close_log(&f);
+	e.arg = &f;
+	if (env_sim_explore(f.sim, &e))
+		fail_msg("%s", e.failed);
+	assert_true(e.states > 10);
+	end(&f);
+}
+
+static void test_file_whose_old_name_may_come_back_is_not_written_over(void **state)
+{
+	(void)state;
+	lose_names(1u << SIM_RENAME, false);
+	lose_names(1u << SIM_SYNC_DIR, false);
+	lose_names(1u << SIM_RENAME, true);
+	lose_names(1u << SIM_SYNC_DIR, true);
+}
+
 #define TEST(name) cmocka_unit_test(name)
 
 int main(void)
@@ -569,6 +624,7 @@ int main(void)
 		TEST(test_huge_segment_cut_short_is_corruption),
 		TEST(test_file_that_ends_within_padding_is_not_overrun),
 		TEST(test_every_crash_leaves_a_prefix_with_all_that_was_synced),
+		TEST(test_file_whose_old_name_may_come_back_is_not_written_over),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
