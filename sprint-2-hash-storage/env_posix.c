@@ -152,21 +152,29 @@ const struct file_ops env_posix_file_ops = {
 enum { DIRECT_ALIGN = 4096 };
 
 /* A file system that refuses such reads after all is read as others are from then on. */
-static bool leave_direct(int fd)
+static void leave_direct(int fd)
 {
 	int flags = fcntl(fd, F_GETFL);
 
-	return flags >= 0 && flags & O_DIRECT && !fcntl(fd, F_SETFL, flags & ~O_DIRECT);
+	if (flags >= 0)
+		(void)fcntl(fd, F_SETFL, flags & ~O_DIRECT);
 }
 
 static int read_pages(int fd, uint64_t from, char *pages, size_t len, size_t *got)
 {
+	bool refused = false;
+
 	*got = 0;
 	while (*got < len) {
 		ssize_t n = pread(fd, pages + *got, len - *got, (off_t)(from + *got));
 
-		if (n < 0 && (errno == EINTR || (errno == EINVAL && leave_direct(fd))))
+		if (n < 0 && errno == EINTR)
 			continue;
+		if (n < 0 && errno == EINVAL && !refused) {
+			refused = true;
+			leave_direct(fd);
+			continue;
+		}
 		if (n < 0)
 			return -errno;
 		*got += (size_t)n;

@@ -38,6 +38,9 @@ $(s2_dir)/hash_crash_tests: $(s2_crash) $(s2_crash_suite)
 $(s2_dir)/hash_mutant_tests: $(s2_crash) $(s2_dir)/env_liar.o
 $(s2_dir)/hash_mutant_tests: private EXTRA_LDFLAGS += $(s2_wrapped:%=-Wl,--wrap=%)
 
+# A file system that can't read past its cache.
+$(s2_dir)/env_home_tests: private EXTRA_LDFLAGS += -Wl,--wrap=open -Wl,--wrap=pread
+
 # The system's calls that fail on order in the tests of env_uring.c.
 s2_uring_wrapped := io_uring_queue_init_params io_uring_queue_exit io_uring_get_probe_ring \
 	    io_uring_submit_and_wait fdatasync

@@ -5,6 +5,9 @@
  * What a crash may take is env_sim_tests.c's; here is what the running process may count on.
  * Names, locks, tasks and the clock are env_home_world_tests.c's.
  */
+#include <fcntl.h>
+#include <stdarg.h>
+
 #include "env_home_fixture.h"
 
 enum { PAGE = 4096, MANY = 200, TASKS = 20 };
@@ -101,6 +104,63 @@ static void test_direct_file_is_read_in_any_range(void **state)
 	file_close(g);
 	file_close(f);
 	port_free(p);
+}
+
+/* What a file system says that can't read past the system's cache: at once, or when it is to. */
+static enum { CAN, NOT_OPEN, NOT_READ } direct;
+static unsigned int refusals;
+
+int __real_open(const char *path, int flags, ...);
+int __wrap_open(const char *path, int flags, ...);
+int __wrap_open(const char *path, int flags, ...)
+{
+	unsigned int mode;
+	va_list args;
+
+	va_start(args, flags);
+	mode = flags & O_CREAT ? va_arg(args, unsigned int) : 0;
+	va_end(args);
+	if (direct != NOT_OPEN || !(flags & O_DIRECT))
+		return __real_open(path, flags, mode);
+	refusals++;
+	errno = EINVAL;
+	return -1;
+}
+
+ssize_t __real_pread(int fd, void *data, size_t len, off_t offset);
+ssize_t __wrap_pread(int fd, void *data, size_t len, off_t offset);
+ssize_t __wrap_pread(int fd, void *data, size_t len, off_t offset)
+{
+	if (direct != NOT_READ || !(fcntl(fd, F_GETFL) & O_DIRECT))
+		return __real_pread(fd, data, len, offset);
+	refusals++;
+	errno = EINVAL;
+	return -1;
+}
+
+static void test_direct_file_where_the_file_system_refuses(void **state)
+{
+	struct home *h = home_of(state);
+	struct file *f = home_file(h, "a", HOME_NEW), *g;
+	uint8_t p[300];
+	size_t got, i;
+
+	write_filled(f, 0, 3 * PAGE, 5);
+	file_close(f);
+	for (direct = NOT_OPEN; direct <= NOT_READ; direct++) {
+		refusals = 0;
+		g = home_file(h, "a", ENV_READ | ENV_DIRECT);
+		for (i = 0; i < 3; i++) {
+			assert_int_equal(file_read(g, 4000 + i, p, sizeof(p), &got), 0);
+			assert_int_equal(got, sizeof(p));
+			assert_true(is_filled(p, got, 5, 4000 + i));
+		}
+		assert_int_equal(refusals, 1);
+		file_close(g);
+	}
+	direct = CAN;
+	assert_int_equal(env_open(h->env, home_path(h, "b"), ENV_READ | ENV_DIRECT, &g),
+			 -ENOENT);
 }
 
 static void test_nothing_is_read_and_written(void **state)
@@ -553,6 +613,7 @@ int main(void)
 		TEST(test_read_what_was_written, EVERY),
 		TEST(test_read_is_short_at_the_end_alone, EVERY),
 		TEST(test_direct_file_is_read_in_any_range, EVERY),
+		TEST(test_direct_file_where_the_file_system_refuses, KERNEL),
 		TEST(test_nothing_is_read_and_written, EVERY),
 		TEST(test_hole_reads_as_zeros, EVERY),
 		TEST(test_allocation_grows_and_changes_no_byte, EVERY),
