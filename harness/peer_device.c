@@ -504,9 +504,12 @@ static int device_close(struct kv *kv)
 {
 	struct device_store *s = device_store(kv);
 	struct device_link *l;
+	void *room;
 
 	while ((l = peer_pool_take(&s->links)))
 		device_link_close(l);
+	while ((room = peer_pool_take(&s->rooms)))
+		port_free(room);
 	device_link_close(s->own);
 	if (s->lock_fd >= 0)
 		peer_dir_close(s->lock_fd);

@@ -16,7 +16,7 @@ enum {
 	DEVICE_ENTRIES = 128,        /* of a ring: a chunk, and room behind it */
 	DEVICE_ARENA = 4 << 20,      /* bytes */
 	DEVICE_VALUE_ROOM = 4 << 10, /* for each value of several, at first */
-	DEVICE_BLOCK = 64 << 10,     /* of a cursor */
+	DEVICE_BLOCK = 128 << 10,    /* of a cursor */
 	DEVICE_BLOCKS = DEVICE_ARENA / DEVICE_BLOCK,
 };
 
@@ -45,6 +45,7 @@ struct device_store {
 	uint64_t blocks; /* atomic: bits of those in the arena that cursors have */
 	bool snapshots;
 	struct peer_pool links; /* of struct device_link */
+	struct peer_pool rooms; /* DEVICE_BLOCK bytes each, for cursors without a block */
 };
 
 static inline struct device_store *device_store(struct kv *kv)

@@ -3,16 +3,16 @@
  * peer_device_cursor.c - kv.h's cursor over STORAGE_IOC_SCAN.
  *
  * A cursor holds a block of pairs and the place of the current one in it. With a call each
- * a block is one pair; otherwise it grows as the cursor goes on in one direction. With a ring the
- * block is in its arena, where the kernel writes pairs without another copy. The kernel's
- * cursor stands on the block's last pair, or outside after the end. To turn round, it is
- * sought back to the current key.
+ * a block is one pair; otherwise it grows as the cursor goes on in one direction, so that with
+ * each it has read four times as much. With a ring the block is in its arena, where the kernel
+ * writes pairs without another copy. The kernel's cursor stands on the block's last pair, or outside
+ * after the end. To turn round, it is sought back to the current key.
  */
 #include "peer_device.h"
 
 enum { FIRST_PAIRS = 64, MOST_PAIRS = 1024 };
 
-_Static_assert(DEVICE_BLOCKS == 64, "a bit for each block");
+_Static_assert(DEVICE_BLOCKS < 64, "a bit for each block");
 
 struct device_cursor {
 	struct kv_cursor c;
@@ -25,6 +25,7 @@ struct device_cursor {
 		next;   /* bytes in block: of the current pair and of the one behind it */
 	uint32_t left;  /* pairs behind the current one */
 	uint32_t limit; /* pairs of the next block */
+	uint64_t came;  /* pairs since it began in this direction */
 	bool inside;    /* on a pair */
 	bool backward, ended;
 	bool lost; /* after an error: where the kernel's cursor stands is not known */
@@ -34,11 +35,12 @@ struct device_cursor {
 
 static uint8_t *block_take(struct device_store *s)
 {
+	const uint64_t all = (1ull << DEVICE_BLOCKS) - 1;
 	uint64_t used = port_load_relaxed(&s->blocks);
 	unsigned int i;
 
 	do {
-		if (s->way != DEVICE_RING || used == UINT64_MAX)
+		if (s->way != DEVICE_RING || used == all)
 			return NULL;
 		i = (unsigned int)__builtin_ctzll(~used);
 	} while (!port_cas(&s->blocks, &used, used | 1ull << i));
@@ -50,6 +52,26 @@ static void block_give(struct device_store *s, const uint8_t *block)
 	if (block)
 		(void)port_fetch_add(&s->blocks,
 				     -(1ull << (block - s->own->arena) / DEVICE_BLOCK));
+}
+
+/* Of its own: one pair's with a call each, else one that another cursor had. */
+static int room_take(struct device_store *s, struct kv_buf *out)
+{
+	void *room;
+
+	if (s->way == DEVICE_CALL)
+		return kv_buf_reserve(out, DEVICE_VALUE_ROOM);
+	room = peer_pool_take(&s->rooms);
+	if (!room)
+		return kv_buf_reserve(out, DEVICE_BLOCK);
+	*out = (struct kv_buf){ .data = room, .cap = DEVICE_BLOCK };
+	return 0;
+}
+
+static void room_give(struct device_store *s, struct kv_buf *room)
+{
+	if (room->cap != DEVICE_BLOCK || !peer_pool_give(&s->rooms, room->data))
+		kv_buf_free(room);
 }
 
 static uint8_t *data(const struct device_cursor *d)
@@ -94,6 +116,7 @@ static int scan(struct device_cursor *d, unsigned int flags, struct kv_slice fro
 		if (error)
 			return error;
 		d->left = a.count;
+		d->came += a.count;
 		d->next = 0;
 		d->ended = a.state & STORAGE_END;
 		d->backward = flags & STORAGE_BACKWARD;
@@ -130,15 +153,17 @@ static int step(struct device_cursor *d)
 	return 0;
 }
 
+/* A block of three times what has come so far. */
 static void grow(struct device_cursor *d)
 {
-	if (d->s->way != DEVICE_CALL && d->limit < MOST_PAIRS)
-		d->limit *= 4;
+	if (d->s->way != DEVICE_CALL)
+		d->limit = d->came < MOST_PAIRS / 3 ? 3 * (uint32_t)d->came : MOST_PAIRS;
 }
 
-static uint32_t first_limit(const struct device_cursor *d)
+static void begin(struct device_cursor *d)
 {
-	return d->s->way == DEVICE_CALL ? 1 : FIRST_PAIRS;
+	d->limit = d->s->way == DEVICE_CALL ? 1 : FIRST_PAIRS;
+	d->came = 0;
 }
 
 static int move(struct device_cursor *d, bool backward)
@@ -156,7 +181,7 @@ static int move(struct device_cursor *d, bool backward)
 		error = scan(d, flags, kv_slice(NULL, 0));
 		return error ? leave(d, error) : step(d);
 	}
-	d->limit = first_limit(d);
+	begin(d);
 	if (!d->inside) {
 		/* Below the least key the kernel's cursor is outside too. */
 		error = d->lost ? scan(d, STORAGE_SEEK | STORAGE_BACKWARD,
@@ -196,7 +221,7 @@ static int cursor_seek(struct kv_cursor *c, struct kv_slice key)
 
 	/* The key may be one that this cursor gave out. */
 	error = kv_buf_set(&copy, key.data, key.len);
-	d->limit = first_limit(d);
+	begin(d);
 	if (!error)
 		error = scan(d, STORAGE_SEEK, kv_slice(copy.data, copy.len));
 	kv_buf_free(&copy);
@@ -210,7 +235,7 @@ static void cursor_close(struct kv_cursor *c)
 
 	(void)device_ioctl(d->s->fd, STORAGE_IOC_RELEASE, &h);
 	block_give(d->s, d->arena);
-	kv_buf_free(&d->block);
+	room_give(d->s, &d->block);
 	port_free(d);
 }
 
@@ -242,15 +267,13 @@ int device_cursor(struct kv *kv, struct kv_snapshot *snap, struct kv_cursor **ou
 		.c.ops = kv->ops->caps & KV_CAP_ORDERED ? &ordered_ops : &unordered_ops,
 		.s = device_store(kv),
 	};
-	d->limit = first_limit(d);
+	begin(d);
 	d->arena = block_take(d->s);
-	if (d->arena ||
-	    !kv_buf_reserve(&d->block,
-			    d->s->way == DEVICE_CALL ? DEVICE_VALUE_ROOM : DEVICE_BLOCK))
+	if (d->arena || !room_take(d->s, &d->block))
 		error = device_ioctl(d->s->fd, STORAGE_IOC_SCAN, &a);
 	if (error) {
 		block_give(d->s, d->arena);
-		kv_buf_free(&d->block);
+		room_give(d->s, &d->block);
 		port_free(d);
 		return error;
 	}

@@ -86,6 +86,43 @@ void kv_buf_free(struct kv_buf *b)
 	*b = (struct kv_buf){ 0 };
 }
 
+/* ---- blocks ---- */
+
+int kv_block_add(struct kv_block *b, struct kv_slice key, struct kv_slice value)
+{
+	struct kv_pair pair = { .key_len = (uint32_t)key.len, .value_len = value.len };
+	size_t bytes = kv_pair_bytes(key.len, value.len);
+	uint8_t *to = b->data + b->len;
+
+	if (bytes > b->cap - b->len)
+		return -EMSGSIZE;
+	/* The last word first: what is not written over are the zeros. */
+	memset(to + bytes - 8, 0, 8);
+	memcpy(to, &pair, sizeof(pair));
+	to += sizeof(pair);
+	if (key.len)
+		memcpy(to, key.data, key.len);
+	if (value.len)
+		memcpy(to + key.len, value.data, value.len);
+	b->len += bytes;
+	b->count++;
+	return 0;
+}
+
+int kv_next_many(struct kv_cursor *c, struct kv_block *b)
+{
+	int error = 0;
+
+	if (c->ops->next_many)
+		return c->ops->next_many(c, b);
+	while (!error && b->count < b->limit) {
+		error = kv_next(c);
+		if (!error)
+			error = kv_block_add(b, c->key, c->value);
+	}
+	return error;
+}
+
 /* ---- options ---- */
 
 enum { OPTS_MAX = 64 };

@@ -101,11 +101,24 @@ struct kv_cursor {
 		value; /* set by a move that returned 0, until the next call */
 };
 
+struct kv_pair { /* in a block: behind it key, value, and zeros up to a multiple of 8 */
+	uint32_t key_len, reserved; /* 0 */
+	uint64_t value_len;
+};
+
+struct kv_block {              /* pairs one behind the other, in memory of the caller's */
+	uint8_t *data;         /* a multiple of 8 */
+	size_t cap, len;       /* bytes */
+	uint32_t limit, count; /* pairs */
+};
+
 struct kv_cursor_ops {
 	int (*seek)(struct kv_cursor *c, struct kv_slice key); /* first pair >= key */
 	int (*next)(struct kv_cursor *c);
 	int (*prev)(struct kv_cursor *c);
 	void (*close)(struct kv_cursor *c); /* frees c */
+	/* kv_next_many() where it is cheaper than next() for each pair; else NULL */
+	int (*next_many)(struct kv_cursor *c, struct kv_block *b);
 };
 
 struct kv_recovery { /* what open found; zeroes and "" for a clean store */
@@ -205,6 +218,18 @@ static inline int kv_next(struct kv_cursor *c)
 static inline int kv_prev(struct kv_cursor *c)
 {
 	return c->ops->prev ? c->ops->prev(c) : -EOPNOTSUPP;
+}
+
+/* A pair to the block's end. -EMSGSIZE: it has no room, and the block is as before. */
+int kv_block_add(struct kv_block *b, struct kv_slice key, struct kv_slice value);
+/* Moves on by next() and adds each pair to the block, until limit are in it: then 0, and the
+ * cursor stands on the last. -EMSGSIZE: it stands on one that had no room. Other errors are
+ * those of next(). What the block held stays. */
+int kv_next_many(struct kv_cursor *c, struct kv_block *b);
+
+static inline size_t kv_pair_bytes(size_t key_len, size_t value_len)
+{
+	return (sizeof(struct kv_pair) + key_len + value_len + 7) / 8 * 8;
 }
 
 static inline void kv_cursor_close(struct kv_cursor *c)

@@ -165,6 +165,10 @@ struct btree_key btree_node_key(const struct btree_node *n,
 struct kv_slice btree_node_show(const struct btree_node *n,
 				const struct btree_shape *shape, unsigned int i,
 				void *out, size_t *key_bytes, unsigned int *flags);
+/* Adds a leaf's entries from i on to a block: see kv_next_many(). Ends before the first that has
+ * no room or whose value is elsewhere, and returns which that is. */
+unsigned int btree_node_pack(const struct btree_node *n, const struct btree_shape *shape,
+			     unsigned int i, struct kv_block *b);
 /* Into out, of at least BTREE_KEY_MAX bytes; returns its length. */
 size_t btree_node_key_copy(const struct btree_node *n, const struct btree_shape *shape,
 			   unsigned int i, void *out);

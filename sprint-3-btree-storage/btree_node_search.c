@@ -261,6 +261,54 @@ struct kv_slice btree_node_show(const struct btree_node *n,
 	return kv_slice(v.base + s.at + s.key_bytes, s.value_bytes);
 }
 
+static inline void copy_value(uint8_t *to, const uint8_t *from, size_t n)
+{
+	if (n > LINE_BYTES)
+		memcpy(to, from, n);
+	else
+		copy_short(to, from, n);
+}
+
+/* As kv_block_add(), but the key is put together where it is to lie. */
+static inline void pack_entry(const struct node_view *v, const struct btree_slot *s,
+			      uint8_t *to, size_t bytes)
+{
+	const struct kv_pair pair = { .key_len = v->prefix_bytes + s->key_bytes,
+				      .value_len = s->value_bytes };
+	const uint8_t *record = v->base + s->at;
+
+	memset(to + bytes - 8, 0, 8);
+	memcpy(to, &pair, sizeof(pair));
+	to += sizeof(pair);
+	copy_short(to, v->prefix, v->prefix_bytes);
+	to += v->prefix_bytes;
+	copy_short(to, record, s->key_bytes);
+	copy_value(to + s->key_bytes, record + s->key_bytes, s->value_bytes);
+}
+
+unsigned int btree_node_pack(const struct btree_node *n, const struct btree_shape *shape,
+			     unsigned int i, struct kv_block *b)
+{
+	struct node_view v;
+
+	node_view(&v, n, shape);
+	if (v.inner)
+		return i;
+	for (; i < v.count && b->count < b->limit; i++) {
+		const struct btree_slot s = node_view_slot(&v, i);
+		const size_t key_bytes = v.prefix_bytes + s.key_bytes;
+		const size_t bytes = kv_pair_bytes(key_bytes, s.value_bytes);
+
+		if (s.flags & BTREE_SLOT_OVERFLOW || key_bytes > BTREE_KEY_MAX ||
+		    bytes > b->cap - b->len)
+			break;
+		pack_entry(&v, &s, b->data + b->len, bytes);
+		b->len += bytes;
+		b->count++;
+	}
+	return i;
+}
+
 struct btree_child btree_node_child(const struct btree_node *n,
 				    const struct btree_shape *shape, unsigned int i)
 {

@@ -34,6 +34,8 @@ EXPORT_SYMBOL_GPL(kv_buf_reserve);
 EXPORT_SYMBOL_GPL(kv_buf_set);
 EXPORT_SYMBOL_GPL(kv_buf_append);
 EXPORT_SYMBOL_GPL(kv_buf_free);
+EXPORT_SYMBOL_GPL(kv_block_add);
+EXPORT_SYMBOL_GPL(kv_next_many);
 EXPORT_SYMBOL_GPL(kv_open);
 EXPORT_SYMBOL_GPL(kv_close);
 EXPORT_SYMBOL_GPL(kv_get);

@@ -140,7 +140,14 @@ struct scan {
 	struct kv_buf from, to;
 	u64 room;  /* in the program's buffer */
 	u8 *arena; /* which is this place in the ring's; NULL: in the program's memory */
+	struct kv_block
+		b; /* the arena's place, or the call's buffer; its count is of all */
 };
+
+static_assert(sizeof(struct kv_pair) == sizeof(struct storage_pair) &&
+		      offsetof(struct kv_pair, value_len) ==
+			      offsetof(struct storage_pair, value_len),
+	      "a block is what a program gets");
 
 static int take_key(u64 at, u32 len, struct kv_buf *out)
 {
@@ -155,22 +162,27 @@ static int take_key(u64 at, u32 len, struct kv_buf *out)
 	return error;
 }
 
-/* What waits in the call's buffer goes to the program. */
+/* What waits in the call's buffer goes to the program. In the arena it is there. */
 static int flush(struct scan *sc)
 {
-	struct kv_buf *b = &sc->c->bytes;
+	struct kv_block *b = &sc->b;
 	void __user *to = u64_to_user_ptr(sc->arg.out + sc->arg.out_len);
 
+	if (sc->arena) {
+		sc->arg.out_len = b->len;
+		return 0;
+	}
 	if (b->len && copy_to_user(to, b->data, b->len))
 		return -EFAULT;
 	sc->arg.out_len += b->len;
 	b->len = 0;
+	b->cap = min_t(u64, sc->c->bytes.cap, sc->room - sc->arg.out_len);
 	return 0;
 }
 
 static u64 pair_bytes(const struct kv_cursor *at)
 {
-	return ALIGN(sizeof(struct storage_pair) + at->key.len + at->value.len, 8);
+	return kv_pair_bytes(at->key.len, at->value.len);
 }
 
 /* Straight to the program: a pair that the call's buffer has no room for. */
@@ -187,47 +199,24 @@ static int give_large(struct scan *sc, const struct kv_cursor *at)
 	    clear_user(to + body, pair_bytes(at) - body))
 		return -EFAULT;
 	sc->arg.out_len += pair_bytes(at);
-	return 0;
-}
-
-/* Of bytes in all, a multiple of 8: zeros behind the value come first, as a word. */
-static void write_pair(u8 *to, const struct kv_cursor *at, u64 bytes)
-{
-	struct storage_pair pair = { .key_len = at->key.len, .value_len = at->value.len };
-
-	memset(to + bytes - sizeof(u64), 0, sizeof(u64));
-	memcpy(to, &pair, sizeof(pair));
-	to += sizeof(pair);
-	if (at->key.len)
-		memcpy(to, at->key.data, at->key.len);
-	if (at->value.len)
-		memcpy(to + at->key.len, at->value.data, at->value.len);
+	sc->b.count++;
+	return flush(sc); /* there is less room now */
 }
 
 /* -EMSGSIZE: no room, which is an error only where it is the first pair. */
 static int give_pair(struct scan *sc, const struct kv_cursor *at)
 {
-	struct kv_buf *b = &sc->c->bytes;
-	u64 bytes = pair_bytes(at);
-	int error;
+	int error = kv_block_add(&sc->b, at->key, at->value);
 
-	if (bytes > sc->room - sc->arg.out_len - b->len)
+	if (error != -EMSGSIZE || sc->arena)
+		return error;
+	error = flush(sc);
+	if (error)
+		return error;
+	if (pair_bytes(at) > sc->room - sc->arg.out_len)
 		return -EMSGSIZE;
-	if (sc->arena) {
-		write_pair(sc->arena + sc->arg.out_len, at, bytes);
-		sc->arg.out_len += bytes;
-		return 0;
-	}
-	if (bytes > b->cap - b->len) {
-		error = flush(sc);
-		if (error)
-			return error;
-		if (bytes > b->cap)
-			return give_large(sc, at);
-	}
-	write_pair((u8 *)b->data + b->len, at, bytes);
-	b->len += bytes;
-	return 0;
+	return pair_bytes(at) > sc->b.cap ? give_large(sc, at)
+					  : kv_block_add(&sc->b, at->key, at->value);
 }
 
 static int move(struct scan *sc, struct kv_cursor *at)
@@ -259,10 +248,29 @@ static bool is_beyond(const struct scan *sc, const struct kv_cursor *at)
 	return sc->arg.flags & STORAGE_BACKWARD ? order < 0 : order >= 0;
 }
 
+enum { SCAN_TOGETHER = 128 }; /* pairs between two looks for signals */
+
+/* To a pair that is not given out. Those before it are, where nobody needs to look at them. */
+static int move_on(struct scan *sc, struct kv_cursor *at, u32 limit)
+{
+	struct kv_block *b = &sc->b;
+	int error;
+
+	if (sc->arg.flags & (STORAGE_BACKWARD | STORAGE_BOUND))
+		return move(sc, at);
+	/* One less, which the caller gives. */
+	b->limit = min_t(u64, limit - 1, (u64)b->count + SCAN_TOGETHER);
+	error = kv_next_many(at, b);
+	if (error == -EMSGSIZE)
+		return 0;
+	return error ? error : kv_next(at);
+}
+
 /* Under the object's lock. A pair that was come to and not given out is pending. */
 static int walk(struct scan *sc)
 {
 	struct kv_cursor *at = sc->o->cursor;
+	const u32 limit = sc->arg.limit ? sc->arg.limit : U32_MAX;
 	int error = start(sc, at);
 
 	sc->o->pending = false;
@@ -277,18 +285,15 @@ static int walk(struct scan *sc)
 			sc->o->pending = true;
 			if (error != -EMSGSIZE)
 				return error;
-			if (sc->arg.count)
+			if (sc->b.count)
 				return 0;
 			sc->arg.out_len = pair_bytes(at);
 			return -EMSGSIZE;
 		}
-		if (++sc->arg.count == sc->arg.limit)
+		if (sc->b.count == limit || signal_pending(current))
 			return 0;
-		if (signal_pending(current))
-			return sc->arg.count ? 0 : -EINTR;
-		if (sc->arg.count % 32 == 0)
-			cond_resched();
-		error = move(sc, at);
+		cond_resched();
+		error = move_on(sc, at, limit);
 	}
 	if (error != -ENOENT)
 		return error;
@@ -364,6 +369,8 @@ static int scan(struct scan *sc)
 				       min_t(u64, sc->room, STORAGE_KEEP / 2));
 	if (error)
 		return error;
+	sc->b.data = sc->arena ? sc->arena : sc->c->bytes.data;
+	sc->b.cap = sc->arena ? sc->room : min_t(u64, sc->c->bytes.cap, sc->room);
 	/* Shown first: what comes after may not be undone. */
 	if (made && !once) {
 		kref_get(&sc->o->ref); /* before another thread can release it */
@@ -381,6 +388,7 @@ static int scan(struct scan *sc)
 		error = walk(sc);
 		if (!error)
 			error = flush(sc);
+		sc->arg.count = sc->b.count;
 		mutex_unlock(&sc->o->lock);
 	}
 	if (sc->arg.cursor && (once || (made && error && error != -EMSGSIZE))) {
@@ -407,7 +415,6 @@ long storage_ioctl_scan(struct storage_session *s, void __user *arg)
 	sc.c = storage_call_begin(s);
 	if (!sc.c)
 		return -ENOMEM;
-	sc.c->bytes.len = 0;
 	if (sc.arg.flags & STORAGE_SEEK)
 		error = take_key(sc.arg.from, sc.arg.from_len, &sc.from);
 	if (!error && sc.arg.flags & STORAGE_BOUND)

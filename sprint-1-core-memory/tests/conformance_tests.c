@@ -70,7 +70,7 @@ static void test_engine_with_every_capability_conforms(void **state)
 static void test_unordered_engine_conforms(void **state)
 {
 	(void)state;
-	expect_conformance(mutant_engine(MUTANT_NONE, MUTANT_UNORDERED), 9);
+	expect_conformance(mutant_engine(MUTANT_NONE, MUTANT_UNORDERED), 10);
 	expect_histories(mutant_engine(MUTANT_NONE, MUTANT_UNORDERED), 20);
 }
 
@@ -85,7 +85,7 @@ static void test_locking_engine_conforms(void **state)
 static void test_bare_engine_conforms(void **state)
 {
 	(void)state;
-	expect_conformance(mutant_engine(MUTANT_NONE, MUTANT_BARE), 47);
+	expect_conformance(mutant_engine(MUTANT_NONE, MUTANT_BARE), 48);
 	expect_histories(mutant_engine(MUTANT_NONE, MUTANT_BARE), 20);
 }
 

@@ -294,6 +294,88 @@ static void cursor_shows_large_pairs(struct check *c)
 	check_walk(c, cursor, &c->model);
 }
 
+/* The pair at at: the i-th, in the form of a block. Returns where it ends. */
+static size_t check_packed(struct check *c, const struct kv_block *b, size_t at, size_t i)
+{
+	const struct check_pair *want = &c->model.pair[i];
+	struct kv_pair pair;
+	size_t bytes = kv_pair_bytes(want->key.len, want->value.len), end;
+	const uint8_t *body;
+
+	check_true(c, bytes <= b->len - at);
+	memcpy(&pair, b->data + at, sizeof(pair));
+	check_true(c, pair.key_len == want->key.len && !pair.reserved &&
+			      pair.value_len == want->value.len);
+	body = b->data + at + sizeof(pair);
+	check_true(c, !kv_compare(kv_slice(body, want->key.len), want->key));
+	check_true(c, !kv_compare(kv_slice(body + want->key.len, want->value.len),
+				  want->value));
+	for (end = sizeof(pair) + want->key.len + want->value.len; end < bytes; end++)
+		check_true(c, !b->data[at + end]);
+	return at + bytes;
+}
+
+/* From outside to outside by blocks of so many bytes and pairs. */
+static void walk_by_blocks(struct check *c, struct kv_cursor *cursor, size_t cap,
+			   uint32_t limit)
+{
+	const struct check_pairs *m = &c->model;
+	struct kv_block b = { .data = check_alloc(c, cap + 1), .cap = cap };
+	size_t i = 0, at, last;
+	int came;
+
+	do {
+		b.len = b.count = 0;
+		b.limit = limit;
+		memset(b.data, 0xa5, cap + 1);
+		came = kv_next_many(cursor, &b);
+		last = i + b.count;
+		check_true(c, last <= m->n);
+		for (at = 0; i < last; i++)
+			at = check_packed(c, &b, at, i);
+		check_true(c, at == b.len && b.data[cap] == 0xa5);
+		if (came == -EMSGSIZE) { /* on one without room, which comes no more */
+			check_at(c, cursor, 0, m, i);
+			check_true(c, kv_pair_bytes(cursor->key.len, cursor->value.len) >
+					      cap - b.len);
+			i++;
+		} else if (!came) {
+			check_true(c, b.count == limit);
+			check_at(c, cursor, 0, m, i - 1);
+		}
+	} while (!came || came == -EMSGSIZE);
+	check_int(c, -ENOENT, came);
+	check_true(c, i == m->n);
+}
+
+static void blocks_hold_what_next_shows(struct check *c)
+{
+	static const size_t cap[] = { 0, 8, 40, 100, 1000, 10000, 300000 };
+	static const uint32_t limit[] = { 1, 2, 7, 100, UINT32_MAX };
+	struct kv_cursor *cursor;
+	struct kv_block b = { .limit = 3, .cap = 300000 };
+	size_t i, k;
+
+	check_open(c);
+	check_load_adversarial(c);
+	check_load(c, 400, 30);
+	for (i = 0; i < 8; i++)
+		if ((size_t)1 << 2 * i <= check_value_max(c))
+			check_put(c, check_key(c, 50 * (unsigned int)i),
+				  check_noise(c, i, (size_t)1 << 2 * i));
+	cursor = check_cursor(c, NULL);
+	for (i = 0; i < sizeof(cap) / sizeof(*cap); i++)
+		for (k = 0; k < sizeof(limit) / sizeof(*limit); k++)
+			walk_by_blocks(c, cursor, cap[i], limit[k]);
+	/* A block goes on from any place, and leads to one. */
+	b.data = check_alloc(c, b.cap);
+	check_at(c, cursor, kv_seek(cursor, c->model.pair[9].key), &c->model, 9);
+	check_at(c, cursor, kv_next_many(cursor, &b), &c->model, 12);
+	check_at(c, cursor, kv_next_many(cursor, &b), &c->model, 12); /* is full */
+	check_at(c, cursor, kv_prev(cursor), &c->model, 11);
+	check_at(c, cursor, kv_next(cursor), &c->model, 12);
+}
+
 const struct check_entry check_cursor_entries[] = {
 	{ "cursor_over_nothing", KV_CAP_CURSOR, 0, cursor_over_nothing },
 	{ "cursor_over_one", KV_CAP_CURSOR, 0, cursor_over_one },
@@ -310,6 +392,7 @@ const struct check_entry check_cursor_entries[] = {
 	  direction_may_change_anywhere },
 	{ "direction_may_change_among_many", KV_CAP_ORDERED, 0,
 	  direction_may_change_among_many },
+	{ "blocks_hold_what_next_shows", KV_CAP_ORDERED, 0, blocks_hold_what_next_shows },
 	{ "cursors_do_not_meet", KV_CAP_ORDERED, 0, cursors_do_not_meet },
 	{ "cursor_shows_large_pairs", KV_CAP_CURSOR, 0, cursor_shows_large_pairs },
 	{ 0 },

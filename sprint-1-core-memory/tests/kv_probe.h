@@ -141,9 +141,9 @@ static void probe_cursor_close(struct kv_cursor *c)
 }
 
 static const struct kv_cursor_ops both_ways = { probe_seek, probe_next, probe_prev,
-						probe_cursor_close };
+						probe_cursor_close, NULL };
 static const struct kv_cursor_ops forward_only = { NULL, probe_next, NULL,
-						   probe_cursor_close };
+						   probe_cursor_close, NULL };
 static struct kv_cursor probe_cursor_of_all;
 
 static int probe_cursor(struct kv *kv, struct kv_snapshot *snap, struct kv_cursor **out)

@@ -128,9 +128,9 @@ static void mutant_cursor_close(struct kv_cursor *cursor)
 }
 
 static const struct kv_cursor_ops ordered_ops = { mutant_seek, mutant_next, mutant_prev,
-						  mutant_cursor_close };
+						  mutant_cursor_close, NULL };
 static const struct kv_cursor_ops unordered_ops = { NULL, mutant_next, NULL,
-						    mutant_cursor_close };
+						    mutant_cursor_close, NULL };
 
 int mutant_cursor_open(struct kv *kv, struct kv_snapshot *snap, struct kv_cursor **out)
 {
