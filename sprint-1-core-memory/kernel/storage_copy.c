@@ -16,26 +16,46 @@
 
 #include <linux/nospec.h>
 
-/* x86 has it from Linux 6.16 on. */
-#ifndef unsafe_copy_from_user
-#define copy_words(to, from, bytes, type, failed)                                    \
-	while ((bytes) >= sizeof(type)) {                                            \
-		unsafe_get_user(*(type *)(to), (const type __user *)(from), failed); \
-		(to) += sizeof(type);                                                \
-		(from) += sizeof(type);                                              \
-		(bytes) -= sizeof(type);                                             \
+/* Where this is defined there is no such gate, or the kernel knows best. Else words are copied,
+ * four in a step. */
+#ifdef unsafe_copy_from_user
+#define take_bytes unsafe_copy_from_user
+#define give_bytes unsafe_copy_to_user
+#else
+#define copy_words(word, to, from, bytes, n, type, failed) \
+	while ((bytes) >= (n) * sizeof(type)) {            \
+		word(to, from, type, 0, failed);           \
+		if ((n) > 1) {                             \
+			word(to, from, type, 1, failed);   \
+			word(to, from, type, 2, failed);   \
+			word(to, from, type, 3, failed);   \
+		}                                          \
+		(to) += (n) * sizeof(type);                \
+		(from) += (n) * sizeof(type);              \
+		(bytes) -= (n) * sizeof(type);             \
 	}
 
-#define unsafe_copy_from_user(to, from, bytes, failed)                  \
-	do {                                                            \
-		u8 *copy_to = (u8 *)(to);                               \
-		const u8 __user *copy_from = (const u8 __user *)(from); \
-		size_t copy_left = (bytes);                             \
-                                                                        \
-		copy_words(copy_to, copy_from, copy_left, u64, failed); \
-		copy_words(copy_to, copy_from, copy_left, u32, failed); \
-		copy_words(copy_to, copy_from, copy_left, u8, failed);  \
+#define copy_by(word, to_type, to, from_type, from, bytes, failed)               \
+	do {                                                                     \
+		to_type *copy_to = (to_type *)(to);                              \
+		const from_type *copy_from = (const from_type *)(from);          \
+		size_t copy_left = (bytes);                                      \
+                                                                                 \
+		copy_words(word, copy_to, copy_from, copy_left, 4, u64, failed); \
+		copy_words(word, copy_to, copy_from, copy_left, 1, u64, failed); \
+		copy_words(word, copy_to, copy_from, copy_left, 1, u32, failed); \
+		copy_words(word, copy_to, copy_from, copy_left, 1, u8, failed);  \
 	} while (0)
+
+#define take_word(to, from, type, i, failed) \
+	unsafe_get_user(((type *)(to))[i], (const type __user *)(from) + (i), failed)
+#define give_word(to, from, type, i, failed) \
+	unsafe_put_user(((const type *)(from))[i], (type __user *)(to) + (i), failed)
+
+#define take_bytes(to, from, bytes, failed) \
+	copy_by(take_word, u8, to, u8 __user, from, bytes, failed)
+#define give_bytes(to, from, bytes, failed) \
+	copy_by(give_word, u8 __user, to, u8, from, bytes, failed)
 #endif
 
 int storage_take_one(struct storage_call *c, const struct storage_op __user *user,
@@ -48,7 +68,7 @@ int storage_take_one(struct storage_call *c, const struct storage_op __user *use
 	*taken = false;
 	if (!user_access_begin(user, sizeof(*user)))
 		return -EFAULT;
-	unsafe_copy_from_user(op, user, sizeof(*op), no_op);
+	take_bytes(op, user, sizeof(*op), no_op);
 	from = u64_to_user_ptr(op->key);
 	bytes = op->key_len;
 	if (bytes <= STORAGE_PIECE && bytes <= c->bytes.cap) {
@@ -58,7 +78,7 @@ int storage_take_one(struct storage_call *c, const struct storage_op __user *use
 		if (!access_ok(from, bytes))
 			goto no_key;
 		barrier_nospec();
-		unsafe_copy_from_user(c->bytes.data, from, bytes, no_key);
+		take_bytes(c->bytes.data, from, bytes, no_key);
 		c->error[0] = 0;
 	}
 no_key:
@@ -74,8 +94,11 @@ void storage_take_short(struct storage_call *c, unsigned int n)
 	unsigned int i;
 
 	/* Opens the gate for no address: each is checked on its own. */
-	if (!user_access_begin(NULL, 0))
+	if (!user_access_begin(NULL, 0)) {
+		for (i = 0; i < n; i++)
+			c->error[i] = -EFAULT;
 		return;
+	}
 	for (i = 0; i < n; i++) {
 		const void __user *from = u64_to_user_ptr(c->op[i].key);
 		size_t bytes = c->key[i].len;
@@ -85,7 +108,7 @@ void storage_take_short(struct storage_call *c, unsigned int n)
 		if (!access_ok(from, bytes))
 			goto failed;
 		barrier_nospec();
-		unsafe_copy_from_user((void *)c->key[i].data, from, bytes, failed);
+		take_bytes((void *)c->key[i].data, from, bytes, failed);
 		continue;
 	failed:
 		c->error[i] = -EFAULT;
@@ -93,28 +116,29 @@ void storage_take_short(struct storage_call *c, unsigned int n)
 	user_access_end();
 }
 
-void storage_note(struct storage_call *c, u64 at, const void *from, u32 bytes, u32 op)
-{
-	c->piece[c->pieces++] = (struct storage_piece){ at, from, bytes, op };
-}
-
 void storage_give_noted(struct storage_call *c)
 {
+	const unsigned int n = c->pieces;
 	unsigned int i;
 
-	if (!c->pieces || !user_access_begin(NULL, 0))
+	if (!n)
 		return;
-	for (i = 0; i < c->pieces; i++) {
+	c->pieces = 0;
+	if (!user_access_begin(NULL, 0)) {
+		for (i = 0; i < n; i++)
+			c->error[c->piece[i].op] = -EFAULT;
+		return;
+	}
+	for (i = 0; i < n; i++) {
 		const struct storage_piece *p = &c->piece[i];
 		void __user *to = u64_to_user_ptr(p->at);
 
 		if (!access_ok(to, p->bytes))
 			goto failed;
-		unsafe_copy_to_user(to, p->from, p->bytes, failed);
+		give_bytes(to, p->from, p->bytes, failed);
 		continue;
 	failed:
 		c->error[p->op] = -EFAULT;
 	}
 	user_access_end();
-	c->pieces = 0;
 }

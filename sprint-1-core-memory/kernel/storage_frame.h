@@ -101,9 +101,14 @@ int storage_take_one(struct storage_call *c, const struct storage_op __user *use
 		     bool *taken);
 /* The keys of c->op[0..n) that are short, to where c->key says, unless c->error says no. */
 void storage_take_short(struct storage_call *c, unsigned int n);
-/* A copy to the program that is done with others by storage_give_noted(). */
-void storage_note(struct storage_call *c, u64 at, const void *from, u32 bytes, u32 op);
 void storage_give_noted(struct storage_call *c);
+
+/* A copy to the program that is done with others by storage_give_noted(). */
+static inline void storage_note(struct storage_call *c, u64 at, const void *from,
+				u32 bytes, u32 op)
+{
+	c->piece[c->pieces++] = (struct storage_piece){ at, from, bytes, op };
+}
 
 /* storage_call.c. NULL: no memory. */
 struct storage_call *storage_call_begin(struct storage_session *s);
@@ -112,7 +117,8 @@ void storage_call_free(struct storage_call *c);
 /* Does c->op[0..n): afterwards each has its result. */
 void storage_do(struct storage_session *s, struct storage_call *c, unsigned int n,
 		const struct storage_side *side);
-long storage_ioctl_op(struct storage_session *s, void __user *arg, bool get, bool put);
+long storage_ioctl_get(struct storage_session *s, void __user *arg);
+long storage_ioctl_write(struct storage_session *s, void __user *arg, bool put);
 long storage_ioctl_batch(struct storage_session *s, void __user *arg);
 
 /* storage_scan.c */
