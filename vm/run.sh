@@ -23,7 +23,9 @@
 #
 # Exit codes: COMMAND's; 124 after --limit or when the boot says nothing for VM_SILENCE=120 seconds; 125 when
 # the machine ended without a code (a panic). KVM is used where a first boot showed that it
-# works (VM_ACCEL=tcg or kvm decides it by hand), otherwise QEMU translates.
+# works (VM_ACCEL=tcg or kvm decides it by hand), otherwise QEMU translates. VM_ACCEL=count: a machine
+# of one processor, whose clock counts its instructions, one a nanosecond: times in it are the same
+# whatever else the host does.
 set -eu
 . "$(dirname "$0")/lib.sh"
 arch=$(host_arch) machine="" kernel=stock modules="" pack="" disk="" share="" append=""
@@ -106,6 +108,10 @@ esac
 accel=${VM_ACCEL:-$("$vm_dir/kvm_probe.sh" "$arch" "$machine")}
 case "$accel" in
 kvm) set -- "$@" -accel kvm -cpu host ;;
+count)
+	accel=tcg cpus=1
+	set -- "$@" -accel tcg,thread=single -icount shift=0,sleep=off
+	;;
 *) set -- "$@" -accel tcg,thread=multi ;;
 esac
 set -- "$@" -m "$memory" -smp "$cpus" -display none -no-reboot -nodefaults -serial \
