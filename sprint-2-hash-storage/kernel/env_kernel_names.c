@@ -17,13 +17,11 @@ struct place {
 	const char *last;
 };
 
-/* Takes the right to write to the file system as well; place_leave() gives both up. */
 static int place_find(struct env_kernel *env, const char *path, struct place *p)
 {
 	const char *slash = strrchr(path, '/');
 	char parent[ENV_PATH_MAX] = ".";
 	size_t n = slash ? (size_t)(slash - path) : 0;
-	int error;
 
 	if (n >= sizeof(parent))
 		return -ENAMETOOLONG;
@@ -38,15 +36,11 @@ static int place_find(struct env_kernel *env, const char *path, struct place *p)
 	if (IS_ERR(p->opened))
 		return (int)PTR_ERR(p->opened);
 	p->dir = p->opened->f_path;
-	error = mnt_want_write(p->dir.mnt);
-	if (error)
-		env_kernel_filp_close(p->opened);
-	return error;
+	return 0;
 }
 
 static void place_leave(struct place *p)
 {
-	mnt_drop_write(p->dir.mnt);
 	env_kernel_filp_close(p->opened);
 }
 
@@ -66,6 +60,9 @@ static int change_name(struct env *env, const char *path, name_fn *fn)
 
 	if (error)
 		goto out;
+	error = mnt_want_write(p.dir.mnt);
+	if (error)
+		goto leave;
 	inode_lock_nested(d_inode(p.dir.dentry), I_MUTEX_PARENT);
 	dentry = compat_lookup(p.last, p.dir.dentry);
 	error = PTR_ERR_OR_ZERO(dentry);
@@ -79,6 +76,8 @@ static int change_name(struct env *env, const char *path, name_fn *fn)
 	}
 	inode_unlock(d_inode(p.dir.dentry));
 	iput(inode);
+	mnt_drop_write(p.dir.mnt);
+leave:
 	place_leave(&p);
 out:
 	revert_creds(before);
@@ -165,12 +164,18 @@ static int rename_between(struct place *from, struct place *to)
 
 	if (from->dir.mnt != to->dir.mnt)
 		return -EXDEV;
+	/* Once: who freezes the file system between two of them waits for the first for ever. */
+	error = mnt_want_write(from->dir.mnt);
+	if (error)
+		return error;
 	trap = lock_rename(to->dir.dentry, from->dir.dentry);
-	if (IS_ERR(trap))
-		return (int)PTR_ERR(trap);
-	error = rename_locked(from, to, trap, &replaced);
-	unlock_rename(to->dir.dentry, from->dir.dentry);
-	iput(replaced);
+	error = PTR_ERR_OR_ZERO(trap);
+	if (!error) {
+		error = rename_locked(from, to, trap, &replaced);
+		unlock_rename(to->dir.dentry, from->dir.dentry);
+		iput(replaced);
+	}
+	mnt_drop_write(from->dir.mnt);
 	return error;
 }
 

@@ -59,11 +59,11 @@ kernel_reports() {
 	dmesg | grep -E "$report_words"
 }
 
+# Shows the first report; others often follow from it.
 no_kernel_reports() {
-	if kernel_reports; then
-		dmesg | tail -n 60
-		return 1
-	fi
+	kernel_reports >/dev/null || return 0
+	dmesg | grep -E -A 36 "$report_words" | head -n 38
+	return 1
 }
 
 # kmemleak needs two looks: what no pointer was found to in both is reported.
