@@ -10,8 +10,9 @@
  * the device must still take one. Prints how many allocations there were. Ends with 1 when
  * something else came than an error, with 4 when loading a module took no allocation.
  *
- * An allocation fails in each of the last KV_FAULTS (300) places, and in so many of those
- * before: of loading a module that is the module's own part and a sample of the kernel's.
+ * KV_FAULTS_FEW=n: of the first n allocations only each tenth fails. Loading a module begins with
+ * what the kernel does for any module, three hundred or so. Of the others each one fails in
+ * turn, or some hundred of them where they are more, but with KV_TORTURE set each one again.
  *
  * The kernel counts the allocations of this thread alone (/proc/self/fail-nth), so what its
  * own threads do meanwhile is not meant: vm/tests/faults.sh lets theirs fail otherwise.
@@ -30,7 +31,14 @@
 
 #include "../../sprint-1-core-memory/kernel/storage_ioctl.h"
 
-enum { NEVER = 1 << 30, MANY = 100, VALUE = 3000, ENTRIES = 16, EXIT_NO_FAULTS = 4 };
+enum {
+	NEVER = 1 << 30,
+	MANY = 100,
+	MOST = 200,
+	VALUE = 3000,
+	ENTRIES = 16,
+	EXIT_NO_FAULTS = 4
+};
 
 static int faults; /* /proc/self/fail-nth */
 static const char *device_path;
@@ -60,15 +68,19 @@ static int disarm(void)
 	return atoi(text);
 }
 
-/* Of the allocations from 1 to all, the one after nth that fails next. */
+/*
+ * The allocation that fails after the nth of all has. Steps are of uneven length, so that they
+ * do not always meet the same one of a loop's.
+ */
 static int next_after(int nth, int all)
 {
-	const char *s = getenv("KV_FAULTS");
-	int dense = s ? atoi(s) : 300, sparse = all - dense;
+	const char *s = getenv("KV_FAULTS_FEW");
+	int few = s ? atoi(s) : 0,
+	    step = getenv("KV_TORTURE") ? 1 : 1 + (all - few) / MOST;
 
-	if (dense <= 0 || sparse <= dense)
-		return nth + 1;
-	return nth >= sparse ? nth + 1 : nth + sparse / dense;
+	if (nth < few)
+		return nth + 10 < few ? nth + 10 : few;
+	return nth + 1 + nth * 7 % 11 % (2 * step - 1);
 }
 
 static int call(int fd, unsigned long request, void *arg)
