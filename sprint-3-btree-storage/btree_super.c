@@ -179,16 +179,18 @@ int btree_super_read(struct file *f, const char *path, struct btree_super *s,
  * A superblock that was read may stand in the system's cache alone: its sync may have failed,
  * or not have come. Before pages that only its predecessor needs are used again it is written
  * once more, with the same bytes to the same place, so that whatever a crash makes of that
- * is what was there before, or this. Then the other place, where a crash has torn it.
+ * is what was there before, or this. Then the other place: with what stands there, or with this
+ * one where a crash has torn both copies. A newer one may have been written there whose sync failed; it
+ * was not read, but what never reached the device and what did cannot be told apart, and it
+ * must not come back when its pages are used again.
  */
 int btree_super_settle(struct file *f, const struct btree_super *s, uint8_t *block)
 {
-	/* EXERCISE 3.7 begin: write again what was read, sync, then heal the other place
+	/* EXERCISE 3.7 begin: write again what was read, sync, then the other place
 	 *|	return 0;
 	 */
-	unsigned int other = !(s->sequence & 1), copy;
+	unsigned int other = !(s->sequence & 1);
 	struct btree_super twin;
-	bool damaged = false;
 	int error = btree_super_write(f, s, s->sequence & 1, block);
 
 	if (!error)
@@ -198,12 +200,7 @@ int btree_super_settle(struct file *f, const struct btree_super *s, uint8_t *blo
 	error = read_place(f, (uint64_t)other * s->page_bytes, &twin, block, NULL);
 	if (error && error != -EBADMSG)
 		return error;
-	for (copy = 0; copy < 2 && !damaged; copy++)
-		damaged = error || btree_super_decode(
-					   &twin, block + copy * BTREE_SUPER_COPY, NULL);
-	if (!damaged)
-		return 0;
-	error = btree_super_write(f, s, other, block);
+	error = btree_super_write(f, error ? s : &twin, other, block);
 	return error ? error : file_sync(f);
 	/* EXERCISE 3.7 end */
 }
