@@ -58,33 +58,51 @@
 	copy_by(give_word, u8 __user, to, u8, from, bytes, failed)
 #endif
 
+/* With the gate open, into which they are built. */
+static __always_inline bool take_piece(void *to, const void __user *from, size_t bytes)
+{
+	if (!access_ok(from, bytes))
+		return false;
+	barrier_nospec();
+	take_bytes(to, from, bytes, failed);
+	return true;
+failed:
+	return false;
+}
+
+static __always_inline bool give_piece(const struct storage_piece *p)
+{
+	void __user *to = u64_to_user_ptr(p->at);
+
+	if (!access_ok(to, p->bytes))
+		return false;
+	give_bytes(to, p->from, p->bytes, failed);
+	return true;
+failed:
+	return false;
+}
+
 int storage_take_one(struct storage_call *c, const struct storage_op __user *user,
 		     bool *taken)
 {
 	struct storage_op *op = &c->op[0];
-	const void __user *from;
 	size_t bytes;
 
 	*taken = false;
 	if (!user_access_begin(user, sizeof(*user)))
 		return -EFAULT;
-	take_bytes(op, user, sizeof(*op), no_op);
-	from = u64_to_user_ptr(op->key);
+	take_bytes(op, user, sizeof(*op), failed);
 	bytes = op->key_len;
 	if (bytes <= STORAGE_PIECE && bytes <= c->bytes.cap) {
 		*taken = true;
 		c->key[0] = kv_slice(bytes ? c->bytes.data : NULL, bytes);
 		c->error[0] = -EFAULT;
-		if (!access_ok(from, bytes))
-			goto no_key;
-		barrier_nospec();
-		take_bytes(c->bytes.data, from, bytes, no_key);
-		c->error[0] = 0;
+		if (take_piece(c->bytes.data, u64_to_user_ptr(op->key), bytes))
+			c->error[0] = 0;
 	}
-no_key:
 	user_access_end();
 	return 0;
-no_op:
+failed:
 	user_access_end();
 	return -EFAULT;
 }
@@ -100,18 +118,13 @@ void storage_take_short(struct storage_call *c, unsigned int n)
 		return;
 	}
 	for (i = 0; i < n; i++) {
-		const void __user *from = u64_to_user_ptr(c->op[i].key);
-		size_t bytes = c->key[i].len;
+		const struct kv_slice *key = &c->key[i];
 
-		if (c->error[i] || bytes > STORAGE_PIECE)
+		if (c->error[i] || key->len > STORAGE_PIECE)
 			continue;
-		if (!access_ok(from, bytes))
-			goto failed;
-		barrier_nospec();
-		take_bytes((void *)c->key[i].data, from, bytes, failed);
-		continue;
-	failed:
-		c->error[i] = -EFAULT;
+		if (!take_piece((void *)key->data, u64_to_user_ptr(c->op[i].key),
+				key->len))
+			c->error[i] = -EFAULT;
 	}
 	user_access_end();
 }
@@ -129,16 +142,8 @@ void storage_give_noted(struct storage_call *c)
 			c->error[c->piece[i].op] = -EFAULT;
 		return;
 	}
-	for (i = 0; i < n; i++) {
-		const struct storage_piece *p = &c->piece[i];
-		void __user *to = u64_to_user_ptr(p->at);
-
-		if (!access_ok(to, p->bytes))
-			goto failed;
-		give_bytes(to, p->from, p->bytes, failed);
-		continue;
-	failed:
-		c->error[p->op] = -EFAULT;
-	}
+	for (i = 0; i < n; i++)
+		if (!give_piece(&c->piece[i]))
+			c->error[c->piece[i].op] = -EFAULT;
 	user_access_end();
 }
