@@ -26,6 +26,7 @@
 #define vec128_less32_mask scalar128_less32_mask
 #define vec128_is_zero     scalar128_is_zero
 #define vec128_scalar_word scalar128_word
+#define vec128_zero_bytes  scalar128_zero_bytes
 #include "../vec128_scalar.h"
 #undef vec128
 #undef vec128_load
@@ -47,6 +48,7 @@
 #undef vec128_less32_mask
 #undef vec128_is_zero
 #undef vec128_scalar_word
+#undef vec128_zero_bytes
 #undef VEC128_SCALAR_H
 
 #endif /* VEC128_AS_SCALAR128_H */
