@@ -37,10 +37,12 @@ loads_or_says_no() { # engine
 	KV_FAULTS_FEW=$few fault_tool module "$extra/storage-$1.ko" "storage_$1" "$(options_of "$1")"
 }
 
-# Allocations of the kernel's threads of a store fail at random while it is filled.
+# Allocations of the kernel's threads of a store fail at random while it is filled. It may well
+# refuse each pair from then on; what it took stays.
 threads_short_of_memory() { # engine
 	rm -rf /disk/faults
 	modprobe "storage-$1" dir=/disk/faults $(options_of "$1") || return 1
+	storage_tool "/dev/storage-$1" ack 0 50 5000 >/tmp/acks || return 1
 	for comm in /proc/[0-9]*/comm; do
 		case "$(cat "$comm" 2>/dev/null)" in
 		kv-*) echo 1 >"${comm%comm}make-it-fail" ;;
@@ -48,9 +50,9 @@ threads_short_of_memory() { # engine
 	done
 	for how in failslab fail_page_alloc; do
 		echo Y >/sys/kernel/debug/$how/task-filter
-		echo 20 >/sys/kernel/debug/$how/probability
+		echo 5 >/sys/kernel/debug/$how/probability
 	done
-	storage_tool "/dev/storage-$1" ack 0 400 5000 >/tmp/acks 2>/tmp/acks.error
+	storage_tool "/dev/storage-$1" ack 50 350 5000 >>/tmp/acks 2>/tmp/acks.error
 	for how in failslab fail_page_alloc; do
 		echo 0 >/sys/kernel/debug/$how/probability
 		echo N >/sys/kernel/debug/$how/task-filter
@@ -58,7 +60,7 @@ threads_short_of_memory() { # engine
 	n=$(grep -c '^ack' /tmp/acks)
 	echo "$n of 400 pairs were acknowledged; $(cat /tmp/acks.error)"
 	rmmod "storage-$1" && modprobe "storage-$1" dir=/disk/faults $(options_of "$1") || return 1
-	storage_tool "/dev/storage-$1" check 0 "$n" && [ "$n" -gt 0 ]
+	storage_tool "/dev/storage-$1" check 0 "$n" && [ "$n" -ge 50 ]
 	code=$?
 	rmmod "storage-$1" || return 1
 	rm -rf /disk/faults
