@@ -136,6 +136,8 @@ static const struct planted planted[] = {
 	PLANTED(SKIPS_AFTER_TURN, "direction_may_change_anywhere", true),
 	PLANTED(NEW_PREV_IS_FIRST, "new_cursor_stands_outside", true),
 	PLANTED(STAYS_PAST_THE_END, "ends_lead_outside", true),
+	PLANTED(BLOCK_IGNORES_ITS_LIMIT, "blocks_hold_what_next_shows", false),
+	PLANTED(BLOCK_PASSES_WHAT_HAS_NO_ROOM, "blocks_hold_what_next_shows", false),
 	PLANTED(CURSOR_SEES_WRITES, "cursor_is_stable_while_the_store_changes", true),
 	PLANTED(CURSOR_AS_OLD_AS_FIRST_MOVE, "cursor_is_as_old_as_its_creation", true),
 	PLANTED(SNAPSHOT_SEES_LATER_PUTS, "snapshot_sees_the_old_state", true),

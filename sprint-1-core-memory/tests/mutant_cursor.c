@@ -116,6 +116,21 @@ static int mutant_seek(struct kv_cursor *cursor, struct kv_slice key)
 	return show(c, error);
 }
 
+static int mutant_next_many(struct kv_cursor *cursor, struct kv_block *b)
+{
+	uint32_t limit = b->limit + is(BLOCK_IGNORES_ITS_LIMIT);
+	int error = 0;
+
+	while (!error && b->count < limit) {
+		error = mutant_next(cursor);
+		if (!error)
+			error = kv_block_add(b, cursor->key, cursor->value);
+	}
+	if (is(BLOCK_PASSES_WHAT_HAS_NO_ROOM) && error == -EMSGSIZE)
+		(void)mutant_next(cursor);
+	return error;
+}
+
 static void mutant_cursor_close(struct kv_cursor *cursor)
 {
 	struct mutant_cursor *c = mutant_cursor(cursor);
@@ -128,7 +143,7 @@ static void mutant_cursor_close(struct kv_cursor *cursor)
 }
 
 static const struct kv_cursor_ops ordered_ops = { mutant_seek, mutant_next, mutant_prev,
-						  mutant_cursor_close, NULL };
+						  mutant_cursor_close, mutant_next_many };
 static const struct kv_cursor_ops unordered_ops = { NULL, mutant_next, NULL,
 						    mutant_cursor_close, NULL };
 
