@@ -12,7 +12,7 @@
  *
  * KV_FAULTS_FEW=n: of the first n allocations only each tenth fails. Loading a module begins with
  * what the kernel does for any module, three hundred or so. Of the others each one fails in
- * turn, or some hundred of them where they are more, but with KV_TORTURE set each one again.
+ * turn, or about seventy of them where they are more, but with KV_TORTURE set each one again.
  *
  * The kernel counts the allocations of this thread alone (/proc/self/fail-nth), so what its
  * own threads do meanwhile is not meant: vm/tests/faults.sh lets theirs fail otherwise.
@@ -34,7 +34,7 @@
 enum {
 	NEVER = 1 << 30,
 	MANY = 100,
-	MOST = 200,
+	MOST = 70,
 	VALUE = 3000,
 	ENTRIES = 16,
 	EXIT_NO_FAULTS = 4
