@@ -156,7 +156,7 @@ run-tests:
 sprint-%: deps-test ## build, test and bench one sprint, or grade yours: make sprint-1
 	@$(learn_sh) sprint $*; code=$$?; [ $$code -eq 5 ] || exit $$code; \
 	$(MAKE) $(firstword $(wildcard sprint-$*-*))/all $(firstword $(wildcard sprint-$*-*))/test && \
-	$(MAKE) $(firstword $(wildcard sprint-$*-*))/bench && $(learn_sh) teaches $*
+	$(MAKE) $(firstword $(wildcard sprint-$*-*))/bench && $(MAKE) vm-sprint-$* && $(learn_sh) teaches $*
 
 # ---- checks ----
 

@@ -16,7 +16,8 @@ trap 'rm -rf "$work"' EXIT
 # The disk is new each time: what a store on it holds at the start is nothing.
 # shellcheck disable=SC2086
 "$vm_dir/run.sh" --arch "$arch" --kernel "$kernel" ${machine:+--machine "$machine"} \
-	--modules "$modules" $programs --disk "$work/disk" --limit "${VM_LIMIT:-3600}" -- /vm/run_tests.sh "$@" |
+	--modules "$modules" $programs --disk "$work/disk" --limit "${VM_LIMIT:-3600}" \
+	-- "ENGINES='${ENGINES:-}'" /vm/run_tests.sh "$@" |
 	tee "$work/said"
 passed=$(sed -n 's/^\([0-9]*\) passed, .*/\1/p' "$work/said" | tail -n 1)
 failed=$(sed -n 's/^[0-9]* passed, \([0-9]*\) failed.*/\1/p' "$work/said" | tail -n 1)

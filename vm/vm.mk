@@ -10,8 +10,8 @@ $(O)/vm/tests/%: $(O)/vm/tests/%.o
 
 vm-build: deps-vm ## fetch or build a kernel and build the modules for it: ARCH= KERNEL=stock or lab
 	@BUILD=$(BUILD) vm/build_modules.sh --arch $(ARCH) --kernel $(KERNEL)
-vm-test: deps-vm ## load the modules in a QEMU machine and run vm/tests in it
-	@$(call vm_run,test) $(TESTS)
+vm-test: deps-vm ## load the modules in a QEMU machine and run vm/tests in it: TESTS= ENGINES=
+	@ENGINES="$(ENGINES)" $(call vm_run,test) $(TESTS)
 vm-ci: deps-vm ## vm-test on both stock kernels and the lab kernel, planted bugs, power cuts: PARTS="amd64 arm64 lab power-cut"
 	@BUILD=$(BUILD) vm/ci.sh $(PARTS)
 vm-shell: deps-vm ## a shell in a machine; SHARE=folder DISK=file
@@ -26,6 +26,22 @@ vm-lint: deps-vm ## sparse and checkpatch.pl over all that is built into modules
 	@$(call vm_run,lint)
 lab-%: deps-vm ## plant the bug of a kernel lab in a copy, and see the lab kernel catch it: make lab-1
 	@$(call vm_run,lab) $*
+
+# The kernel half of make sprint-N: its module in a machine, where there is QEMU.
+vm_qemu_amd64 := qemu-system-x86_64
+vm_qemu_arm64 := qemu-system-aarch64
+vm_engine_1   := array
+vm_engine_2   := hash
+vm_engine_3   := btree
+vm_engine_4   := lsm
+vm-sprint-%:
+	@if ! command -v $(or $(vm_qemu_$(ARCH)),qemu) >/dev/null; then \
+		echo "The kernel half is left out, for there is no QEMU here: make vm-test installs it."; \
+	elif ! $(MAKE) --silent vm-build; then \
+		echo "The kernel half is left out, for its module could not be built: make vm-build says why."; \
+	else \
+		$(MAKE) --silent vm-test TESTS=device ENGINES=$(vm_engine_$*); \
+	fi
 
 # A sprint's modules on this machine itself: make -C sprint-1-core-memory kernel load
 vm_sprints := $(patsubst %/kernel,%,$(wildcard sprint-*/kernel))

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Every storage device: the frame's own calls, the conformance suite and random histories
 # through each way in, a hostile program; and the kernel finds nothing to say. On the lab kernel
-# the array alone is met through each of the three, another engine through one.
+# the array alone is met through each of the three, another engine through one. ENGINES names
+# those that are wanted; else all.
 . /vm/check.sh
 
 # Where all is slow less is drawn at random: the lab kernel, a translated processor. There is
@@ -27,6 +28,7 @@ for ko in /lib/modules/"$(uname -r)"/extra/storage-*.ko; do
 	module=$(basename "$ko" .ko)
 	name=${module#storage-}
 	case "$name" in core | files | *test) continue ;; esac # a library of the others, or a test
+	case " ${ENGINES:-$name} " in *" $name "*) ;; *) continue ;; esac
 	modprobe "$module" || continue
 	found="$found $module"
 	check "$name: the frame's calls" env KV_TEST_SCALE="${KV_TEST_SCALE:-$scale}" DEVICE="$name" device_frame_tests
