@@ -21,8 +21,10 @@
 #   --log FILE               where the console's text goes; default below $BUILD/vm
 #   --verbose                shows the boot too
 #
-# Exit codes: COMMAND's; 124 after --limit or when the boot says nothing for VM_SILENCE=120 seconds; 125 when
-# the machine ended without a code (a panic). KVM is used where a first boot showed that it
+# Exit codes: COMMAND's; 123 when no boot came as far as COMMAND; 124 after --limit; 125 when the machine ended
+# without a code (a panic). A boot that says nothing for VM_SILENCE=120 seconds, or is not through after
+# VM_BOOT=400, is given up and begun again, twice at most: translated machines do hang, once in some hundred
+# boots, in code that is not ours. KVM is used where a first boot showed that it
 # works (VM_ACCEL=tcg or kvm decides it by hand), otherwise QEMU translates. VM_ACCEL=count: a machine
 # of one processor, whose clock counts its instructions, one a nanosecond: times in it are the same
 # whatever else the host does.
@@ -152,8 +154,14 @@ code=0
 if [ -n "$shell" ]; then
 	"$qemu" "$@" || code=$?
 else
-	[ -z "$gdb" ] || silence=$limit
-	# shellcheck disable=SC2086
-	"$vmwatch" -n "$nonce" -l "$log" -s "${silence:-${VM_SILENCE:-120}}" -t "$limit" ${cut:+-c "$cut"} $verbose -- "$qemu" "$@" || code=$?
+	silence=${VM_SILENCE:-120} boot=${VM_BOOT:-400}
+	[ -z "$gdb" ] || { silence=$limit && boot=$limit; } # a debugger may stop it for long
+	for try in 1 2 3; do
+		code=0
+		# shellcheck disable=SC2086
+		"$vmwatch" -n "$nonce" -l "$log" -s "$silence" -b "$boot" -t "$limit" ${cut:+-c "$cut"} $verbose -- "$qemu" "$@" || code=$?
+		[ $code -eq 123 ] && [ $try -lt 3 ] || break
+		echo "vm: the machine did not come up; once more" >&2
+	done
 fi
 exit "$code"

@@ -3,7 +3,7 @@
  * vmwatch.c - runs QEMU, shows what the machine's command prints, and ends with its exit
  * code.
  *
- *   vmwatch -n NONCE -l LOG [-s SECONDS] [-t SECONDS] [-c SECONDS] [-v] -- qemu-system-... ARGUMENTS
+ *   vmwatch -n NONCE -l LOG [-s SECONDS] [-b SECONDS] [-t SECONDS] [-c SECONDS] [-v] -- qemu-system-... ARGUMENTS
  *
  * The machine's serial console is QEMU's standard output. All of it goes to LOG. Between two
  * marks that the machine's init prints, it also goes to standard output; -v shows all.
@@ -19,7 +19,8 @@
  * -c cuts the power: QEMU is killed so long after the command began, which is what was wanted
  * and ends with 0.
  *
- * Ends with CODE; 124 when a limit of time was over, 125 when the machine ended without a
+ * Ends with CODE; 123 when the command did not begin (nothing was said for -s seconds, or the boot took
+ * longer than -b), 124 when -t seconds were over, 125 when the machine ended without a
  * code, 126 when QEMU could not be started.
  */
 #include <errno.h>
@@ -38,13 +39,14 @@
 #define LINE_MAX_BYTES 4096
 #define TAIL_BYTES     2048
 
-enum { CODE_LIMIT = 124, CODE_LOST = 125, CODE_NO_QEMU = 126 };
+enum { CODE_NO_BOOT = 123, CODE_LIMIT = 124, CODE_LOST = 125, CODE_NO_QEMU = 126 };
 
 struct watch {
 	/* constant after start */
 	char begin_mark[80];
 	char exit_mark[80];
 	long silence_ms; /* while the command has not begun: longest wait for a byte */
+	long boot_ms;    /* longest wait for the command's begin */
 	long total_ms;
 	long cut_ms; /* from the command's begin to the power cut; 0: none */
 	bool verbose;
@@ -171,7 +173,15 @@ static int watch_run(struct watch *w)
 		if (left <= 0) {
 			fprintf(stderr, "vmwatch: the machine said nothing for %ld s\n",
 				w->silence_ms / 1000);
-			return CODE_LIMIT;
+			return CODE_NO_BOOT;
+		}
+		if (!w->begun && start + w->boot_ms - now < left)
+			left = start + w->boot_ms - now;
+		if (left <= 0) {
+			fprintf(stderr,
+				"vmwatch: the machine had not come up after %ld s\n",
+				w->boot_ms / 1000);
+			return CODE_NO_BOOT;
 		}
 		if (poll(&p, 1, (int)left) <= 0)
 			continue;
@@ -233,25 +243,28 @@ static int qemu_stop(struct watch *w, int code)
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: vmwatch -n NONCE -l LOG [-s SILENT_SECONDS] "
-			"[-t SECONDS] [-c SECONDS] [-v] -- qemu ARGUMENTS\n");
+	fprintf(stderr,
+		"usage: vmwatch -n NONCE -l LOG [-s SILENT_SECONDS] "
+		"[-b BOOT_SECONDS] [-t SECONDS] [-c SECONDS] [-v] -- qemu ARGUMENTS\n");
 	return 2;
 }
 
 int main(int argc, char **argv)
 {
 	struct sigaction action = { .sa_handler = on_signal };
-	struct watch w = { .silence_ms = 60000, .total_ms = 600000 };
+	struct watch w = { .silence_ms = 60000, .boot_ms = 600000, .total_ms = 600000 };
 	const char *nonce = NULL, *log_path = NULL;
 	int option, code;
 
-	while ((option = getopt(argc, argv, "+n:l:s:t:c:v")) != -1) {
+	while ((option = getopt(argc, argv, "+n:l:s:b:t:c:v")) != -1) {
 		if (option == 'n')
 			nonce = optarg;
 		else if (option == 'l')
 			log_path = optarg;
 		else if (option == 's')
 			w.silence_ms = atol(optarg) * 1000;
+		else if (option == 'b')
+			w.boot_ms = atol(optarg) * 1000;
 		else if (option == 't')
 			w.total_ms = atol(optarg) * 1000;
 		else if (option == 'c')
@@ -261,7 +274,8 @@ int main(int argc, char **argv)
 		else
 			return usage();
 	}
-	if (!nonce || !log_path || optind == argc || w.silence_ms <= 0 || w.total_ms <= 0)
+	if (!nonce || !log_path || optind == argc || w.silence_ms <= 0 ||
+	    w.boot_ms <= 0 || w.total_ms <= 0)
 		return usage();
 	snprintf(w.begin_mark, sizeof(w.begin_mark), "@@vm:%s:begin\n", nonce);
 	snprintf(w.exit_mark, sizeof(w.exit_mark), "@@vm:%s:exit:", nonce);
