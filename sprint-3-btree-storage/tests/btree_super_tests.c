@@ -223,6 +223,14 @@ static void test_torn_superblock_leaves_the_one_before(void **state)
 	places_close(&d);
 }
 
+/* Superblocks 8 and 9, each in its place. */
+static void places_with_two(struct places *d)
+{
+	places_open(d, 4096);
+	put_super(d, 8, 4096, 0);
+	put_super(d, 9, 4096, 1);
+}
+
 static void test_settling_heals_both_places(void **state)
 {
 	struct btree_super s;
@@ -255,9 +263,7 @@ static void test_settling_fills_a_place_that_is_lost(void **state)
 	struct places d;
 
 	(void)state;
-	places_open(&d, 4096);
-	put_super(&d, 8, 4096, 0);
-	put_super(&d, 9, 4096, 1);
+	places_with_two(&d);
 	flip(&d, 99);
 	flip(&d, BTREE_SUPER_COPY + 99);
 	assert_int_equal(btree_super_read(d.f, "f", &s, d.block, NULL), 0);
@@ -296,9 +302,7 @@ static void test_superblock_whose_sync_failed_does_not_come_back(void **state)
 	struct places d;
 
 	(void)state;
-	places_open(&d, 4096);
-	put_super(&d, 8, 4096, 0);
-	put_super(&d, 9, 4096, 1);
+	places_with_two(&d);
 	assert_int_equal(file_sync(d.f), 0);
 	assert_int_equal(env_sim_env(d.sim)->ops->sync_dir(env_sim_env(d.sim), "."), 0);
 	put_super(&d, 10, 4096, 0);
