@@ -131,7 +131,8 @@ int log_wait_room(struct log *log, uint64_t record_bytes, unsigned int flags);
 /* What log_append() will take for these. */
 uint64_t log_items_bytes(const struct log_item *item, size_t n);
 
-/* Returns 0 once every record that begins below position is durable. */
+/* Returns 0 once every record that begins at or below position is durable; at once when all that
+ * was appended is. */
 int log_sync(struct log *log, uint64_t position);
 
 /* The same within group_ns, by the log's own task; a failure latches the log. */
