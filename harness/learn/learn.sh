@@ -53,6 +53,7 @@ next_exercise() { # [N]: the first that is not solved
 }
 
 need_workspace() { # N
+	sprint_folder "$1" >/dev/null
 	[ -d "$work/sprint-$1" ] || die 2 "there is no $(shown "$work")/sprint-$1 yet: make start-$1"
 }
 

@@ -108,6 +108,7 @@ ok "check before start" ends_with 2 $run check 1.2
 ok "and what to do" says "make start-1" $run check 1.2
 ok "an unknown exercise" ends_with 2 $run hint 1.99
 ok "an unknown sprint" ends_with 2 $run start 9
+ok "an unknown sprint's exercise is not promised" says 'there is no sprint "9"' $run check 9.1
 ok "a sprint without a workspace" ends_with 5 $run sprint 1
 ok "start" $run start 1
 ok "start makes the files" test -f "$WORK/sprint-1/dynarray.c"
