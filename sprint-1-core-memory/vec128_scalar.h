@@ -154,7 +154,7 @@ static inline uint32_t vec128_mask8(vec128 v)
 
 static inline uint32_t vec128_less32_mask(vec128 x, vec128 y)
 {
-	/* EXERCISE 1.4 begin: bit i is set where the unsigned word i of x is the less
+	/* EXERCISE 1.4 begin: bit i is set where unsigned word i of x is less than that of y
 	 *|	return 0;
 	 */
 	uint32_t mask = 0;

@@ -89,7 +89,7 @@ void lsm_keep_end(struct lsm_keep *k)
 
 bool lsm_keep_tombstone(const struct lsm_keep_config *c, const struct lsm_tombstone *t)
 {
-	/* EXERCISE 4.8 begin: hides it anything that a newer one does not?
+	/* EXERCISE 4.8 begin: does it hide anything that a newer one does not?
 	 *|	return true;
 	 */
 	size_t stripe = stripe_of(c, t->sequence);
