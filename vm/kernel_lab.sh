@@ -57,7 +57,7 @@ stock=$("$vm_dir/kernel_stock.sh" "$arch")
 cp -L "$stock/busybox" "$dir/busybox"
 
 kernel_make() {
-	nice -n 19 make -s -C "$source" O="$dir/build" ARCH="$(kernel_arch "$arch")" CROSS_COMPILE="$cross" \
+	make -s -C "$source" O="$dir/build" ARCH="$(kernel_arch "$arch")" CROSS_COMPILE="$cross" \
 		-j"${JOBS:-2}" "$@"
 }
 
