@@ -443,6 +443,8 @@ static void flusher(void *arg)
 		lsm_view_make_ahead(s);
 		why.text[0] = '\0';
 		error = flush_oldest(s, &did, &why);
+		/* What cursors kept, too, whose closing is no other work's occasion. */
+		(void)lsm_versions_purge(s->versions);
 		if (!error)
 			update_delay(s);
 		lsm_reserve_tend(s, !error);

@@ -180,6 +180,6 @@ int lsm_backup(struct kv *kv, const char *dir)
 	error = s->base.env->ops->mkdir(s->base.env, dir);
 	if (!error)
 		error = copy_store(&c);
-	lsm_view_drop(view);
+	lsm_view_leave(view);
 	return error;
 }

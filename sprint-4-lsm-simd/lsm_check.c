@@ -169,7 +169,7 @@ int lsm_verify(struct kv *kv, struct kv_msg *why)
 		error = check_blob_files(&c);
 	if (!error)
 		error = check_log(&c);
-	lsm_view_drop(view);
+	lsm_view_leave(view);
 	kv_buf_free(&c.value);
 	return error;
 }

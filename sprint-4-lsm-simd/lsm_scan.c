@@ -233,7 +233,7 @@ static void scan_close(struct kv_cursor *c)
 	lsm_cursor_close(s->merge);
 	lsm_tombstones_free(s->tombstones);
 	if (s->view)
-		lsm_view_drop(s->view);
+		lsm_view_leave(s->view);
 	kv_buf_free(&s->key);
 	kv_buf_free(&s->value);
 	port_free(s);

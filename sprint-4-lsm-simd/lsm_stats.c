@@ -117,7 +117,7 @@ void lsm_stats(struct kv *kv, kv_stat_fn *fn, void *arg)
 	write_stats(s, &o);
 	shape_stats(view->version, &o);
 	cache_stats(s, &o);
-	lsm_view_drop(view);
+	lsm_view_leave(view);
 	port_mutex_lock(&s->snapshot_lock);
 	emit(&o, "snapshots", s->snapshots);
 	port_mutex_unlock(&s->snapshot_lock);

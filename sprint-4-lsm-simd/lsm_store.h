@@ -246,6 +246,8 @@ const struct lsm_view *lsm_view_look(struct lsm_store *s, uint64_t *sequence);
 /* The same, kept by a reference. */
 struct lsm_view *lsm_view_take(struct lsm_store *s, uint64_t *sequence);
 void lsm_view_drop(struct lsm_view *v);
+/* The same for who has taken it: files that only this view kept are removed soon. */
+void lsm_view_leave(struct lsm_view *v);
 
 /* Makes the first view, with an empty active memtable. */
 int lsm_view_begin(struct lsm_store *s, uint64_t position);

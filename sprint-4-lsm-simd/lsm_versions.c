@@ -194,6 +194,11 @@ uint64_t lsm_versions_purge(struct lsm_versions *vs)
 	return bytes;
 }
 
+bool lsm_versions_are_over(const struct lsm_versions *vs)
+{
+	return port_load_acquire(&vs->zombies);
+}
+
 /* ---- the current version ---- */
 
 struct lsm_version *lsm_versions_current(struct lsm_versions *vs)

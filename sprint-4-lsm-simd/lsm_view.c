@@ -52,6 +52,16 @@ void lsm_view_drop(struct lsm_view *v)
 		view_free(v);
 }
 
+/* The store may have nothing else to do, and who waits for space no way to make it. */
+void lsm_view_leave(struct lsm_view *v)
+{
+	struct lsm_store *s = v->store;
+
+	lsm_view_drop(v);
+	if (lsm_versions_are_over(s->versions))
+		lsm_background_wake(s);
+}
+
 static void view_retired(struct epoch_item *item)
 {
 	lsm_view_drop(container_of(item, struct lsm_view, item));

@@ -240,6 +240,60 @@ static void test_full_disk_is_emptied_and_filled_again(void **state)
 	}
 }
 
+/* What a cursor kept goes when it is closed, though nothing is written any more: puts alone are
+ * no reason to flush or to compact. */
+static void test_space_that_a_cursor_kept_comes_back(void **state)
+{
+	struct disk *d = disk_begin(SMALL, DISK);
+	unsigned int keys = fill(d, 0), key, round;
+	struct kv_cursor *c;
+
+	(void)state;
+	assert_int_equal(kv_cursor(d->kv, NULL, &c), 0);
+	for (key = 0; key < keys; key++)
+		delete (d, key);
+	/* What little the cursor does not keep is used up as well. */
+	d->env->ops->sleep_ns(d->env, 5000ull * MS);
+	for (round = 0; round < 20 && !fixture_stat(d->kv, "tight"); round++) {
+		(void)fill(d, 0);
+		d->env->ops->sleep_ns(d->env, 5000ull * MS);
+	}
+	assert_true(fixture_stat(d->kv, "tight"));
+	assert_int_equal(put(d, 0, KV_NONE), -ENOSPC);
+	kv_cursor_close(c);
+	assert_int_equal(put_again(d, 0, keys / 2), keys / 2);
+	assert_int_equal(fixture_stat(d->kv, "tight"), 0);
+	check(d);
+	disk_end(d);
+}
+
+/* The same where there is room enough: nobody has to write for it. */
+static void test_files_that_a_cursor_kept_go_with_it(void **state)
+{
+	struct disk *d = disk_begin(SMALL, LARGE);
+	uint64_t before, kept, after;
+	struct kv_cursor *c;
+	unsigned int key;
+
+	(void)state;
+	for (key = 0; key < 2000; key++)
+		assert_int_equal(put(d, key, KV_NONE), 0);
+	assert_int_equal(kv_compact(d->kv), 0);
+	assert_int_equal(d->env->ops->free_space(d->env, "store", &before), 0);
+	assert_int_equal(kv_cursor(d->kv, NULL, &c), 0);
+	for (key = 0; key < 2000; key++)
+		delete (d, key);
+	assert_int_equal(kv_compact(d->kv), 0);
+	assert_int_equal(d->env->ops->free_space(d->env, "store", &kept), 0);
+	kv_cursor_close(c);
+	d->env->ops->sleep_ns(d->env, 10ull * MS);
+	assert_int_equal(d->env->ops->free_space(d->env, "store", &after), 0);
+	assert_true(after >= kept + 2000 * BYTES);
+	assert_true(after >= before);
+	check(d);
+	disk_end(d);
+}
+
 /* Others use the disk as well: what they free is found within seconds. */
 static void test_space_that_others_free_is_found(void **state)
 {
@@ -376,6 +430,8 @@ int main(void)
 		LEAK_CHECKED(test_full_disk_reads_deletes_and_resumes),
 		LEAK_CHECKED(test_store_is_opened_on_a_full_disk),
 		LEAK_CHECKED(test_full_disk_is_emptied_and_filled_again),
+		LEAK_CHECKED(test_space_that_a_cursor_kept_comes_back),
+		LEAK_CHECKED(test_files_that_a_cursor_kept_go_with_it),
 		LEAK_CHECKED(test_space_that_others_free_is_found),
 		LEAK_CHECKED(test_disk_that_fills_at_any_moment),
 		LEAK_CHECKED(test_store_without_a_reserve_resumes_when_there_is_space),
