@@ -278,11 +278,34 @@ int lsm_arena_reserve(struct lsm_arena *a, size_t bytes, char **out)
 	}
 }
 
+/* All of a chunk of its own: who could not use it tries again, or not at all. */
+static void return_large(struct lsm_arena *a, const char *from)
+{
+	struct lsm_chunk **p, *c;
+
+	port_mutex_lock(&a->lock);
+	for (p = &a->taken; *p && lsm_chunk_memory(*p) != from;)
+		p = &(*p)->next;
+	c = *p;
+	if (c) {
+		*p = c->next;
+		(void)port_fetch_add(&a->closed_bytes, (uint64_t)-c->bytes);
+	}
+	port_mutex_unlock(&a->lock);
+	if (c)
+		lsm_memory_give(a->memory, c);
+}
+
 void lsm_arena_return(struct lsm_arena *a, const char *from, const char *end)
 {
-	struct lsm_chunk *c = port_load_acquire(&a->current);
+	struct lsm_chunk *c;
 	uint64_t used;
 
+	if ((size_t)(end - from) > ordinary_bytes(a->memory) / LARGE) {
+		return_large(a, from);
+		return;
+	}
+	c = port_load_acquire(&a->current);
 	if (!c || end <= lsm_chunk_memory(c) || end > lsm_chunk_memory(c) + c->bytes)
 		return;
 	used = (uint64_t)(end - lsm_chunk_memory(c));

@@ -51,7 +51,7 @@ int lsm_arena_prepare(struct lsm_arena *a, size_t bytes);
 /* bytes, a multiple of 8, at a multiple of 8. -ENOMEM. */
 int lsm_arena_reserve(struct lsm_arena *a, size_t bytes, char **out);
 /* [from, end) is not needed: the end of what was reserved. It is used again unless another
- * thread has reserved since. */
+ * thread has reserved since; of what is large only if it is all that was reserved. */
 void lsm_arena_return(struct lsm_arena *a, const char *from, const char *end);
 uint64_t lsm_arena_bytes(const struct lsm_arena *a); /* used */
 

@@ -300,6 +300,39 @@ static void test_entries_take_no_more_than_was_said(void **state)
 	lsm_memtable_free(t);
 }
 
+/* Whose write the log has no room for gives its memory back, and tries again. */
+static void test_room_that_was_not_used_is_given_back(void **state)
+{
+	static const size_t size[] = { 8, 4096, 65536, 300000, 5000000 };
+	struct lsm_memtable *t = make(1 << 20);
+	char *value = calloc(1, 5000000), key[TEXT];
+	uint64_t memory_before = 0, before;
+	struct lsm_room room;
+	unsigned int round;
+	size_t i;
+
+	(void)state;
+	insert(t, test_key(key, 0), lsm_stamp(1, LSM_PUT), kv_str("value"));
+	before = lsm_memtable_bytes(t);
+	for (round = 0; round < 4; round++) {
+		for (i = 0; i < 5; i++) {
+			assert_int_equal(lsm_memtable_reserve(t, size[i], &room), 0);
+			lsm_memtable_done(t, &room);
+			assert_int_equal(lsm_memtable_bytes(t), before);
+		}
+		if (!round)
+			memory_before = lsm_memory_bytes(memory);
+		assert_true(lsm_memory_bytes(memory) <= memory_before);
+	}
+	/* What was used in part stays. */
+	for (i = 0; i < 5; i++)
+		insert(t, test_key(key, i + 1), lsm_stamp(i + 2, LSM_PUT),
+		       kv_slice(value, size[i]));
+	assert_true(lsm_memtable_bytes(t) >= before + 5369640);
+	free(value);
+	lsm_memtable_free(t);
+}
+
 static void test_values_of_any_size(void **state)
 {
 	static const size_t size[] = { 0, 1, 60000, 65536, 300000, 5000000 };
@@ -625,6 +658,7 @@ int main(void)
 		TEST(test_cursor_of_nothing_stands_outside),
 		TEST(test_entries_take_no_more_than_was_said),
 		TEST(test_values_of_any_size),
+		TEST(test_room_that_was_not_used_is_given_back),
 		TEST(test_next_memtable_takes_the_memory_of_the_last),
 		TEST(test_no_memory_at_every_allocation),
 		TEST(test_ranges_are_seen_from_when_they_are_added),

@@ -294,6 +294,36 @@ static void test_files_that_a_cursor_kept_go_with_it(void **state)
 	disk_end(d);
 }
 
+/* A value that no file has room for is refused whenever the disk is not full otherwise: what it
+ * took of memory is given back each time. */
+static void test_values_that_find_no_room_keep_no_memory(void **state)
+{
+	struct disk *d = disk_begin(SMALL, DISK);
+	const size_t bytes = 2 * DISK;
+	uint8_t *value = port_alloc(bytes);
+	uint64_t memory = 0;
+	unsigned int round;
+
+	(void)state;
+	assert_non_null(value);
+	memset(value, 'v', bytes);
+	for (round = 0; round < 8; round++) {
+		assert_int_equal(
+			kv_put(d->kv, kv_str("large"), kv_slice(value, bytes), KV_NONE),
+			-ENOSPC);
+		d->env->ops->sleep_ns(d->env, 3000ull * MS);
+		assert_int_equal(fixture_stat(d->kv, "tight"), 0);
+		if (!round)
+			memory = fixture_stat(d->kv, "memtable_memory_bytes");
+	}
+	assert_true(fixture_stat(d->kv, "memtable_memory_bytes") <= memory);
+	assert_true(fixture_stat(d->kv, "memtable_bytes") < bytes);
+	port_free(value);
+	assert_int_equal(put(d, 0, KV_SYNC), 0);
+	check(d);
+	disk_end(d);
+}
+
 /* Others use the disk as well: what they free is found within seconds. */
 static void test_space_that_others_free_is_found(void **state)
 {
@@ -432,6 +462,7 @@ int main(void)
 		LEAK_CHECKED(test_full_disk_is_emptied_and_filled_again),
 		LEAK_CHECKED(test_space_that_a_cursor_kept_comes_back),
 		LEAK_CHECKED(test_files_that_a_cursor_kept_go_with_it),
+		LEAK_CHECKED(test_values_that_find_no_room_keep_no_memory),
 		LEAK_CHECKED(test_space_that_others_free_is_found),
 		LEAK_CHECKED(test_disk_that_fills_at_any_moment),
 		LEAK_CHECKED(test_store_without_a_reserve_resumes_when_there_is_space),
