@@ -12,11 +12,14 @@
  * second later, and so for want of disk when the reserve is gone (lsm_reserve.c). A table that is corrupt is left out of compactions from then on. A
  * failed sync of the log or the manifest stops the store.
  */
+#include "lsm_picker_internal.h"
 #include "lsm_store.h"
 
 enum {
-	AGAIN_NS = 1000000000, /* after a failure */
-	SLEEP_NS = 100000, /* a writer's delays are slept in pieces of this at least */
+	SECOND_NS = 1000000000,
+	AGAIN_NS = SECOND_NS, /* after a failure */
+	NAP_NS = 10000000,    /* most that background work sleeps without a look around */
+	SLEEP_NS = 100000,    /* a writer's delays are slept in pieces of this at least */
 	DELAY_MAX_NS = 1000000, /* of one write */
 	FLUSH_TRIES =
 		4, /* on a full disk: others may take the room that was made for it */
@@ -76,6 +79,18 @@ void lsm_background_pace(struct lsm_store *s, uint64_t bytes)
 	sleep_owed(s, port_fetch_add(&s->owed_ns, ns) + ns);
 }
 
+/* Until it is due, or the store is closed. */
+static int sleep_until(struct lsm_store *s, uint64_t now, uint64_t due)
+{
+	struct env *env = s->base.env;
+
+	while (due > now + SLEEP_NS && !port_load_acquire(&s->closing)) {
+		env->ops->sleep_ns(env, due - now < NAP_NS ? due - now : NAP_NS);
+		now = env->ops->now_ns(env);
+	}
+	return port_load_acquire(&s->closing) ? -ECANCELED : 0;
+}
+
 /* lsm_work.pace: the rate limiter of background work. */
 static int pace_work(void *arg, uint64_t bytes)
 {
@@ -91,12 +106,10 @@ static int pace_work(void *arg, uint64_t bytes)
 	now = env->ops->now_ns(env);
 	if (s->paid_ns < now)
 		s->paid_ns = now;
-	s->paid_ns += bytes * 1000 / (rate / 1000000 + 1);
+	s->paid_ns += lsm_share(bytes, rate, SECOND_NS);
 	due = s->paid_ns;
 	port_mutex_unlock(&s->task_lock);
-	if (due > now + SLEEP_NS)
-		env->ops->sleep_ns(env, due - now);
-	return 0;
+	return sleep_until(s, now, due);
 }
 
 /* ---- what both kinds of work need ---- */

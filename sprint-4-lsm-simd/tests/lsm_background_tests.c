@@ -84,11 +84,94 @@ static void test_moved_table_is_left_to_the_compaction_that_picks_it_next(void *
 	env_sim_free(sim);
 }
 
+/* ---- the rate ---- */
+
+#define UNPACED                                                                \
+	"memory_bytes=1m,memtable_bytes=48k,segment_bytes=64k,table_bytes=1m," \
+	"block_bytes=1k,flushed_runs=64,huge=off"
+
+static struct kv *open_store(struct env *env, const char *options)
+{
+	struct kv_msg why = { "" };
+	struct kv *kv = NULL;
+
+	if (kv_open(&lsm_engine, env, "store", options, &kv, &why))
+		fail_msg("%s", why.text);
+	return kv;
+}
+
+static uint64_t bytes_of_work(struct kv *kv)
+{
+	return fixture_stat(kv, "flush_bytes") + fixture_stat(kv, "blob_written_bytes") +
+	       fixture_stat(kv, "compaction_read_bytes") +
+	       fixture_stat(kv, "compaction_written_bytes");
+}
+
+static void work_at_a_rate(const char *options, uint64_t rate)
+{
+	struct env_sim *sim =
+		env_sim_new(&(struct env_sim_config){ .seed = 1, .no_journal = true });
+	struct env *env = env_sim_env(sim);
+	struct kv *kv = open_store(env, options);
+	uint64_t begun = env->ops->now_ns(env), bytes;
+	double seconds;
+	unsigned int i;
+
+	for (i = 0; i < 3 * KEYS; i++)
+		assert_int_equal(fixture_put(kv, i % KEYS, i / KEYS + 1, 200, KV_NONE),
+				 0);
+	assert_int_equal(kv_compact(kv), 0);
+	seconds = (double)(env->ops->now_ns(env) - begun) / 1e9;
+	bytes = bytes_of_work(kv);
+	assert_true(bytes > 1000000);
+	/* What a merge read last is less than a pause is made for, and not counted. */
+	if ((double)bytes > 1.1 * seconds * (double)rate ||
+	    (double)bytes < 0.8 * seconds * (double)rate)
+		fail_msg("%s: %llu bytes in %.3f s", options, (unsigned long long)bytes,
+			 seconds);
+	assert_int_equal(kv_close(kv), 0);
+	env_sim_free(sim);
+}
+
+static void test_work_keeps_its_rate(void **state)
+{
+	(void)state;
+	work_at_a_rate(UNPACED ",rate=300000", 300000);
+	work_at_a_rate(UNPACED ",rate=1m", 1 << 20);
+	work_at_a_rate(UNPACED ",rate=2999999,blob_bytes=100,threads=2", 2999999);
+}
+
+/* A compaction that waits for its rate is given up at once. */
+static void test_slow_work_does_not_keep_a_store_from_closing(void **state)
+{
+	struct env_sim *sim =
+		env_sim_new(&(struct env_sim_config){ .seed = 1, .no_journal = true });
+	struct env *env = env_sim_env(sim);
+	struct kv *kv = open_store(env, UNPACED);
+	uint64_t begun;
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < 3 * KEYS; i++)
+		assert_int_equal(fixture_put(kv, i % KEYS, i / KEYS + 1, 200, KV_NONE),
+				 0);
+	assert_int_equal(kv_close(kv), 0);
+	kv = open_store(env, "memory_bytes=1m,memtable_bytes=48k,table_bytes=1m,"
+			     "flushed_runs=1,rate=4k,huge=off");
+	env->ops->sleep_ns(env, 10ull * MS);
+	begun = env->ops->now_ns(env);
+	assert_int_equal(kv_close(kv), 0);
+	assert_true(env->ops->now_ns(env) - begun < 1000ull * MS);
+	env_sim_free(sim);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		LEAK_CHECKED(
 			test_moved_table_is_left_to_the_compaction_that_picks_it_next),
+		LEAK_CHECKED(test_work_keeps_its_rate),
+		LEAK_CHECKED(test_slow_work_does_not_keep_a_store_from_closing),
 	};
 
 	(void)alarm(300);
