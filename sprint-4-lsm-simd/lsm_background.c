@@ -424,14 +424,34 @@ static void turn_if_tight(struct lsm_store *s)
 	(void)lsm_write_try_switch(s, &position);
 }
 
-/* Under task_lock. */
-static void flusher_wait(struct lsm_store *s, int error)
+/* What the oldest snapshot kept can go, though nothing else may ever give compactors a reason to
+ * look. They look at all tables, so they are told once a second at most. True: not yet. */
+static bool tell_of_release(struct lsm_store *s)
 {
 	struct env *env = s->base.env;
-	bool tight = port_load_acquire(&s->tight);
+	uint64_t now = env->ops->now_ns(env);
+	bool released, due;
 
-	env->ops->cond_wait(env, s->wake, &s->task_lock, error || tight ? AGAIN_NS : 0);
-	s->flush_wanted |= error || tight;
+	port_mutex_lock(&s->snapshot_lock);
+	released = s->released;
+	due = released && now >= s->look_again;
+	s->released = released && !due;
+	port_mutex_unlock(&s->snapshot_lock);
+	if (!due)
+		return released;
+	s->look_again = now + AGAIN_NS;
+	lsm_background_stir(s);
+	return false;
+}
+
+/* Under task_lock. again: also when nobody tells it to. */
+static void flusher_wait(struct lsm_store *s, bool again)
+{
+	struct env *env = s->base.env;
+
+	again |= port_load_acquire(&s->tight);
+	env->ops->cond_wait(env, s->wake, &s->task_lock, again ? AGAIN_NS : 0);
+	s->flush_wanted |= again;
 }
 
 static void flusher(void *arg)
@@ -439,13 +459,13 @@ static void flusher(void *arg)
 	struct lsm_task *t = arg;
 	struct lsm_store *s = t->store;
 	struct kv_msg why;
-	bool did;
+	bool did, later = false;
 	int error = 0;
 
 	port_mutex_lock(&s->task_lock);
 	while (!port_load_acquire(&s->closing)) {
 		if (error || !s->flush_wanted) {
-			flusher_wait(s, error);
+			flusher_wait(s, error || later);
 			error = 0;
 			if (!s->flush_wanted || port_load_acquire(&s->closing))
 				continue;
@@ -461,6 +481,7 @@ static void flusher(void *arg)
 		if (!error)
 			update_delay(s);
 		lsm_reserve_tend(s, !error);
+		later = tell_of_release(s);
 		port_mutex_lock(&s->task_lock);
 		s->flush_wanted |= did;
 		if (did || error)

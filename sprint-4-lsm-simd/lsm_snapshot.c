@@ -31,8 +31,11 @@ int lsm_snapshot(struct kv *kv, struct kv_snapshot **out)
 void lsm_release(struct kv *kv, struct kv_snapshot *snap)
 {
 	struct lsm_store *s = lsm_store(kv);
+	bool tell;
 
 	port_mutex_lock(&s->snapshot_lock);
+	tell = snap == s->oldest && !s->released;
+	s->released |= tell;
 	if (snap->newer)
 		snap->newer->older = snap->older;
 	else
@@ -43,6 +46,8 @@ void lsm_release(struct kv *kv, struct kv_snapshot *snap)
 		s->oldest = snap->newer;
 	s->snapshots--;
 	port_mutex_unlock(&s->snapshot_lock);
+	if (tell)
+		lsm_background_wake(s);
 	port_free(snap);
 }
 

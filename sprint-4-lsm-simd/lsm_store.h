@@ -189,6 +189,7 @@ struct lsm_store {
 	/* protected by snapshot_lock */
 	struct kv_snapshot *newest, *oldest;
 	size_t snapshots;
+	bool released; /* an oldest one; compactors have yet to look what that frees */
 
 	struct port_mutex reserve_lock;
 	/* protected by reserve_lock */
@@ -203,6 +204,7 @@ struct lsm_store {
 	struct env_cond *eased; /* for writers and who waits for quiet: work was done */
 	struct lsm_task flusher, *compactor;
 	bool started, flush_wanted;
+	uint64_t look_again;  /* the flusher's: when to tell compactors of `released` */
 	unsigned int working; /* compactions under way */
 	uint64_t rounds;      /* grows with each piece of work that came to its end */
 	unsigned int paused;  /* no new compactions while it is not 0 */

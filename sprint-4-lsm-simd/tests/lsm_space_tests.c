@@ -240,19 +240,13 @@ static void test_full_disk_is_emptied_and_filled_again(void **state)
 	}
 }
 
-/* What a cursor kept goes when it is closed, though nothing is written any more: puts alone are
- * no reason to flush or to compact. */
-static void test_space_that_a_cursor_kept_comes_back(void **state)
+/* While somebody keeps what is deleted; what little he does not keep is used up as well. */
+static void delete_all_and_fill(struct disk *d, unsigned int keys)
 {
-	struct disk *d = disk_begin(SMALL, DISK);
-	unsigned int keys = fill(d, 0), key, round;
-	struct kv_cursor *c;
+	unsigned int key, round;
 
-	(void)state;
-	assert_int_equal(kv_cursor(d->kv, NULL, &c), 0);
 	for (key = 0; key < keys; key++)
 		delete (d, key);
-	/* What little the cursor does not keep is used up as well. */
 	d->env->ops->sleep_ns(d->env, 5000ull * MS);
 	for (round = 0; round < 20 && !fixture_stat(d->kv, "tight"); round++) {
 		(void)fill(d, 0);
@@ -260,9 +254,65 @@ static void test_space_that_a_cursor_kept_comes_back(void **state)
 	}
 	assert_true(fixture_stat(d->kv, "tight"));
 	assert_int_equal(put(d, 0, KV_NONE), -ENOSPC);
+}
+
+/* What a cursor kept goes when it is closed, though nothing is written any more: puts alone are
+ * no reason to flush or to compact. */
+static void test_space_that_a_cursor_kept_comes_back(void **state)
+{
+	struct disk *d = disk_begin(SMALL, DISK);
+	unsigned int keys = fill(d, 0);
+	struct kv_cursor *c;
+
+	(void)state;
+	assert_int_equal(kv_cursor(d->kv, NULL, &c), 0);
+	delete_all_and_fill(d, keys);
 	kv_cursor_close(c);
 	assert_int_equal(put_again(d, 0, keys / 2), keys / 2);
 	assert_int_equal(fixture_stat(d->kv, "tight"), 0);
+	check(d);
+	disk_end(d);
+}
+
+static void test_space_that_a_snapshot_kept_comes_back(void **state)
+{
+	struct disk *d = disk_begin(SMALL, DISK);
+	unsigned int keys = fill(d, 0);
+	struct kv_snapshot *snap;
+
+	(void)state;
+	assert_int_equal(kv_snapshot(d->kv, &snap), 0);
+	delete_all_and_fill(d, keys);
+	kv_release(d->kv, snap);
+	assert_int_equal(put_again(d, 0, keys / 2), keys / 2);
+	assert_int_equal(fixture_stat(d->kv, "tight"), 0);
+	check(d);
+	disk_end(d);
+}
+
+/* Deletes at the bottom go when nobody reads that far back any more. */
+static void test_deletes_that_a_snapshot_kept_go_with_it(void **state)
+{
+	struct disk *d = disk_begin(SMALL, LARGE);
+	struct kv_snapshot *snap[2];
+	unsigned int key;
+
+	(void)state;
+	for (key = 0; key < 2000; key++)
+		assert_int_equal(put(d, key, KV_NONE), 0);
+	assert_int_equal(kv_snapshot(d->kv, &snap[0]), 0);
+	assert_int_equal(kv_snapshot(d->kv, &snap[1]), 0);
+	for (key = 0; key < 2000; key++)
+		delete (d, key);
+	assert_int_equal(kv_compact(d->kv), 0);
+	assert_true(fixture_stat(d->kv, "table_bytes") > 2000 * BYTES);
+	/* The second within the same second as the first. */
+	kv_release(d->kv, snap[0]);
+	d->env->ops->sleep_ns(d->env, 100ull * MS);
+	assert_true(fixture_stat(d->kv, "table_bytes") > 2000 * BYTES);
+	kv_release(d->kv, snap[1]);
+	d->env->ops->sleep_ns(d->env, 3000ull * MS);
+	assert_int_equal(fixture_stat(d->kv, "table_bytes"), 0);
 	check(d);
 	disk_end(d);
 }
@@ -461,7 +511,9 @@ int main(void)
 		LEAK_CHECKED(test_store_is_opened_on_a_full_disk),
 		LEAK_CHECKED(test_full_disk_is_emptied_and_filled_again),
 		LEAK_CHECKED(test_space_that_a_cursor_kept_comes_back),
+		LEAK_CHECKED(test_space_that_a_snapshot_kept_comes_back),
 		LEAK_CHECKED(test_files_that_a_cursor_kept_go_with_it),
+		LEAK_CHECKED(test_deletes_that_a_snapshot_kept_go_with_it),
 		LEAK_CHECKED(test_values_that_find_no_room_keep_no_memory),
 		LEAK_CHECKED(test_space_that_others_free_is_found),
 		LEAK_CHECKED(test_disk_that_fills_at_any_moment),
