@@ -16,6 +16,8 @@
 
 enum { RETIRE_AT_ONCE = 16 };
 
+#define NUMBER_MAX (UINT64_MAX / 2)
+
 /* ---- names ---- */
 
 static const char *const suffix[] = {
@@ -48,7 +50,8 @@ bool lsm_parse_name(const char *name, uint64_t *number, enum lsm_file_type *type
 	}
 	*number = v;
 	*type = strcmp(name + i, suffix[LSM_FILE_BLOB]) ? LSM_FILE_TABLE : LSM_FILE_BLOB;
-	return i >= 12 && !strcmp(name + i, suffix[*type]);
+	/* No store comes so far, and none goes on from a name that somebody else gave. */
+	return i >= 12 && v <= NUMBER_MAX && !strcmp(name + i, suffix[*type]);
 }
 
 /* ---- files of tables and blobs ---- */

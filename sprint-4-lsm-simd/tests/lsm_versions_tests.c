@@ -114,6 +114,29 @@ static void test_orphans_go_and_their_numbers_are_not_given_again(void **state)
 	end(&f);
 }
 
+/* Behind it numbers would begin anew, below those that are in use. */
+static void test_file_with_the_last_number_is_left_alone(void **state)
+{
+	uint64_t files, number;
+	struct fixture f;
+	struct file *file;
+
+	(void)state;
+	begin(&f);
+	assert_int_equal(commit(&f, false, 0, &files), 0);
+	number = lsm_versions_number(f.vs);
+	assert_int_equal(close_store(&f), 0);
+	assert_int_equal(env_open(f.env, DIR "/ffffffffffffffff.sst",
+				  ENV_WRITE | ENV_CREATE, &file),
+			 0);
+	file_close(file);
+	open_store(&f);
+	assert_int_equal(current_files(&f), files);
+	assert_true(file_exists(&f, UINT64_MAX, LSM_FILE_TABLE));
+	assert_in_range(lsm_versions_number(f.vs), number, number + 10);
+	end(&f);
+}
+
 struct names {
 	unsigned int logs;
 };
@@ -230,6 +253,7 @@ int main(void)
 		LEAK_CHECKED(test_values_are_found_through_runs_and_blob_files),
 		LEAK_CHECKED(test_removed_files_go_when_nobody_reads_them),
 		LEAK_CHECKED(test_orphans_go_and_their_numbers_are_not_given_again),
+		LEAK_CHECKED(test_file_with_the_last_number_is_left_alone),
 		LEAK_CHECKED(test_manifest_does_not_grow),
 		LEAK_CHECKED(test_edit_that_does_not_fit_changes_nothing),
 		LEAK_CHECKED(test_failed_sync_latches),
