@@ -56,6 +56,15 @@ bool lsm_parse_name(const char *name, uint64_t *number, enum lsm_file_type *type
 
 /* ---- files of tables and blobs ---- */
 
+/* All of a store's are open at once, so a store can outgrow what its process may open. */
+static int too_many_open(const char *path, struct kv_msg *why)
+{
+	return kv_fail(why, -EMFILE,
+		       "%s: a store's tables and blob files stay open, and no more may "
+		       "be: raise the limit (ulimit -n), or table_bytes",
+		       path);
+}
+
 static int open_table(struct lsm_versions *vs, struct lsm_table *t, struct kv_msg *why)
 {
 	const struct sst_config c = { .env = vs->config.env,
@@ -70,6 +79,8 @@ static int open_table(struct lsm_versions *vs, struct lsm_table *t, struct kv_ms
 		error = sst_open(&c, path, t->number, &expect, &t->sst, why);
 	if (error)
 		t->sst = NULL;
+	if (error == -EMFILE)
+		return too_many_open(path, why);
 	if (error == -ENOENT)
 		return kv_fail(why, -EBADMSG,
 			       "%s is missing, a table of the store: restore a backup",
@@ -88,6 +99,8 @@ static int open_blob(struct lsm_versions *vs, struct lsm_blob_file *b, struct kv
 				      vs->config.access == SST_MAP, &b->blob, why);
 	if (error)
 		b->blob = NULL;
+	if (error == -EMFILE)
+		return too_many_open(path, why);
 	if (error == -ENOENT)
 		return kv_fail(
 			why, -EBADMSG,

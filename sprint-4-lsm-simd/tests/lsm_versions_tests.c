@@ -137,6 +137,47 @@ static void test_file_with_the_last_number_is_left_alone(void **state)
 	end(&f);
 }
 
+static void no_more_open_files(struct fixture *f, const char *suffix)
+{
+	struct env_sim_fault fault = { .calls = 1u << SIM_OPEN,
+				       .nth = 2, /* the first makes it */
+				       .error = -EMFILE,
+				       .path = suffix };
+	uint64_t before = current_files(f), files;
+
+	env_sim_fault(f->sim, &fault);
+	assert_int_equal(commit(f, true, 0, &files), -EMFILE);
+	assert_non_null(strstr(f->why.text, suffix));
+	assert_non_null(strstr(f->why.text, "ulimit -n"));
+	env_sim_fault(f->sim, NULL);
+	assert_int_equal(current_files(f), before);
+}
+
+/* Who has reached the limit is told what it is. */
+static void test_store_that_may_open_no_more_says_so(void **state)
+{
+	struct env_sim_fault fault = {
+		.calls = 1u << SIM_OPEN, .nth = 1, .error = -EMFILE, .path = ".blob"
+	};
+	struct fixture f;
+	uint64_t files;
+
+	(void)state;
+	begin(&f);
+	assert_int_equal(commit(&f, true, 0, &files), 0);
+	no_more_open_files(&f, ".sst");
+	no_more_open_files(&f, ".blob");
+	assert_int_equal(close_store(&f), 0);
+	env_sim_fault(f.sim, &fault);
+	assert_int_equal(try_open(&f), -EMFILE);
+	f.vs = NULL;
+	assert_non_null(strstr(f.why.text, "ulimit -n"));
+	env_sim_fault(f.sim, NULL);
+	open_store(&f);
+	assert_int_equal(current_files(&f), files);
+	end(&f);
+}
+
 struct names {
 	unsigned int logs;
 };
@@ -254,6 +295,7 @@ int main(void)
 		LEAK_CHECKED(test_removed_files_go_when_nobody_reads_them),
 		LEAK_CHECKED(test_orphans_go_and_their_numbers_are_not_given_again),
 		LEAK_CHECKED(test_file_with_the_last_number_is_left_alone),
+		LEAK_CHECKED(test_store_that_may_open_no_more_says_so),
 		LEAK_CHECKED(test_manifest_does_not_grow),
 		LEAK_CHECKED(test_edit_that_does_not_fit_changes_nothing),
 		LEAK_CHECKED(test_failed_sync_latches),
