@@ -166,7 +166,7 @@ static int work_commit(struct lsm_store *s, const struct lsm_work *w,
 		lsm_store_stop(s, error, "the manifest");
 	else if (error)
 		lsm_work_undo(w, edit);
-	lsm_view_sweep(s);
+	(void)lsm_view_sweep(s);
 	return error;
 }
 
@@ -346,6 +346,8 @@ static int compact_once(struct lsm_store *s, const struct key_range *range, bool
 	lsm_count(&s->stat_excluded, error == -EBADMSG);
 	lsm_pick_free(&pick);
 	lsm_version_unref(v);
+	if (lsm_view_sweep(s)) /* it may have been the last work for long */
+		lsm_background_wake(s);
 	(void)lsm_versions_purge(s->versions);
 	return error;
 }
@@ -476,12 +478,13 @@ static void flusher(void *arg)
 		lsm_view_make_ahead(s);
 		why.text[0] = '\0';
 		error = flush_oldest(s, &did, &why);
-		/* What cursors kept, too, whose closing is no other work's occasion. */
+		/* What readers kept, too, whose leaving is no other work's occasion. */
+		later = lsm_view_sweep(s);
 		(void)lsm_versions_purge(s->versions);
 		if (!error)
 			update_delay(s);
 		lsm_reserve_tend(s, !error);
-		later = tell_of_release(s);
+		later |= tell_of_release(s);
 		port_mutex_lock(&s->task_lock);
 		s->flush_wanted |= did;
 		if (did || error)

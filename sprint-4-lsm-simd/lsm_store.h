@@ -263,8 +263,8 @@ void lsm_view_unprepare(struct lsm_store *s);
  * a writer time, no more. */
 bool lsm_mem_is_worth_next(const struct lsm_store *s, const struct lsm_mem *m);
 void lsm_view_make_ahead(struct lsm_store *s);
-/* Retires views that were replaced. No lock is held. */
-void lsm_view_sweep(struct lsm_store *s);
+/* Retires views that were replaced. No lock is held. True: readers still look at some. */
+bool lsm_view_sweep(struct lsm_store *s);
 /* Under append_lock: a new active memtable from position on; then lsm_view_sweep() is due.
  * -EAGAIN: as many are there as may be, wait for a flush; -ENOMEM. */
 int lsm_view_switch(struct lsm_store *s, uint64_t position);

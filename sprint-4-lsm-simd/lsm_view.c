@@ -100,7 +100,7 @@ static void publish(struct lsm_store *s, struct lsm_view *v)
 	s->old_view = old;
 }
 
-void lsm_view_sweep(struct lsm_store *s)
+bool lsm_view_sweep(struct lsm_store *s)
 {
 	struct lsm_view *v, *next;
 
@@ -113,7 +113,7 @@ void lsm_view_sweep(struct lsm_store *s)
 		v->item.free = view_retired;
 		epoch_retire(s->epoch, &v->item);
 	}
-	(void)epoch_collect(s->epoch);
+	return epoch_collect(s->epoch);
 }
 
 /* ---- for readers ---- */
@@ -338,7 +338,7 @@ void lsm_view_flushed(struct lsm_store *s, struct lsm_mem *m)
 	view_set_version(v, s->view->version);
 	publish(s, v);
 	port_mutex_unlock(&s->view_lock);
-	lsm_view_sweep(s);
+	(void)lsm_view_sweep(s);
 }
 
 struct lsm_mem *lsm_view_oldest(struct lsm_store *s)

@@ -198,7 +198,7 @@ static int make_room_for_replay(struct lsm_store *s, uint64_t position)
 
 	if (memtable_is_full(s, s->view->mem[0]))
 		error = lsm_view_switch(s, position);
-	lsm_view_sweep(s);
+	(void)lsm_view_sweep(s);
 	return error == -EAGAIN ? 0 : error;
 }
 
@@ -333,7 +333,7 @@ static int try_append(struct lsm_store *s, struct write *w)
 out:
 	port_mutex_unlock(&s->append_lock);
 	if (full)
-		lsm_view_sweep(s);
+		(void)lsm_view_sweep(s);
 	if (next)
 		lsm_background_wake(s);
 	return error;
@@ -386,7 +386,7 @@ int lsm_write_try_switch(struct lsm_store *s, uint64_t *position)
 		lsm_view_begin_at(s, s->log_end);
 	*position = s->log_end;
 	port_mutex_unlock(&s->append_lock);
-	lsm_view_sweep(s);
+	(void)lsm_view_sweep(s);
 	return error;
 }
 

@@ -84,6 +84,40 @@ static void test_moved_table_is_left_to_the_compaction_that_picks_it_next(void *
 	env_sim_free(sim);
 }
 
+/* ---- what readers were looking at ---- */
+
+/* Whoever gets a key while the last work is done keeps what that replaced, and is gone soon. */
+static void test_what_a_get_kept_goes_without_more_work(void **state)
+{
+	struct env_sim *sim =
+		env_sim_new(&(struct env_sim_config){ .seed = 1, .no_journal = true });
+	struct env *env = env_sim_env(sim);
+	uint64_t kept;
+	struct kv_msg why = { "" };
+	unsigned int i, slot;
+	struct kv *kv;
+
+	(void)state;
+	if (kv_open(&lsm_engine, env, "store",
+		    "memory_bytes=1m,memtable_bytes=48k,segment_bytes=64k,huge=off", &kv,
+		    &why))
+		fail_msg("%s", why.text);
+	for (i = 0; i < KEYS; i++)
+		assert_int_equal(fixture_put(kv, i, 1, BYTES, KV_NONE), 0);
+	assert_int_equal(kv_compact(kv), 0);
+	for (i = 0; i < 100; i++)
+		assert_int_equal(fixture_put(kv, i, 2, BYTES, KV_NONE), 0);
+	slot = epoch_enter(lsm_store(kv)->epoch);
+	assert_int_equal(kv_compact(kv), 0);
+	env->ops->sleep_ns(env, 3000ull * MS);
+	kept = fixture_stat(kv, "unlinked_bytes");
+	epoch_leave(lsm_store(kv)->epoch, slot);
+	env->ops->sleep_ns(env, 3000ull * MS);
+	assert_true(fixture_stat(kv, "unlinked_bytes") >= kept + KEYS * BYTES);
+	assert_int_equal(kv_close(kv), 0);
+	env_sim_free(sim);
+}
+
 /* ---- the rate ---- */
 
 #define UNPACED                                                                \
@@ -170,6 +204,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		LEAK_CHECKED(
 			test_moved_table_is_left_to_the_compaction_that_picks_it_next),
+		LEAK_CHECKED(test_what_a_get_kept_goes_without_more_work),
 		LEAK_CHECKED(test_work_keeps_its_rate),
 		LEAK_CHECKED(test_slow_work_does_not_keep_a_store_from_closing),
 	};
