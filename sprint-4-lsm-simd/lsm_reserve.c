@@ -162,8 +162,15 @@ static bool give_up_to(struct lsm_store *s, uint64_t stays)
  * it, is held. */
 static void refill(struct lsm_store *s)
 {
-	uint64_t room = free_bytes(s), more = s->reserve_bytes - s->reserve_size;
+	uint64_t room, more;
 
+	/* It was to be cut when the store was opened, and could not be. */
+	if (s->reserve_size > s->reserve_bytes && !cut_file(s, s->reserve_bytes))
+		s->reserve_size = s->reserve_bytes;
+	if (s->reserve_size > s->reserve_bytes)
+		return;
+	room = free_bytes(s);
+	more = s->reserve_bytes - s->reserve_size;
 	if (more > room)
 		more = room / BLOCK * BLOCK;
 	if (more && grow_file(s, s->reserve_size, s->reserve_size + more)) {

@@ -481,6 +481,38 @@ static void test_reserve_is_made_when_there_is_something_to_lose(void **state)
 	disk_end(d);
 }
 
+/* One that is larger than it shall be, and could not be cut, is not made larger still. */
+static void test_reserve_that_cannot_be_cut_does_not_grow(void **state)
+{
+	const struct env_sim_fault fault = {
+		.calls = 1u << SIM_TRUNCATE, .nth = 1, .error = -EIO, .path = "RESERVE"
+	};
+	struct disk *d = disk_begin(SMALL ",reserve_bytes=1m", LARGE);
+	unsigned int key;
+	uint64_t room;
+
+	(void)state;
+	for (key = 0; key < 500; key++)
+		assert_int_equal(put(d, key, KV_NONE), 0);
+	d->env->ops->sleep_ns(d->env, 2000ull * MS);
+	assert_int_equal(size_of_reserve(d), 1 << 20);
+	assert_int_equal(kv_close(d->kv), 0);
+	/* No room for the segments that opening takes: it is cut for them. */
+	assert_int_equal(d->env->ops->free_space(d->env, "store", &room), 0);
+	env_sim_set_capacity(d->sim, LARGE - room + (150 << 10));
+	d->options = SMALL ",reserve_bytes=64k";
+	env_sim_fault(d->sim, &fault);
+	open_store(d);
+	assert_true(env_sim_fault_fired(d->sim));
+	env_sim_fault(d->sim, NULL);
+	d->env->ops->sleep_ns(d->env, 3000ull * MS);
+	assert_true(size_of_reserve(d) <= 1 << 20);
+	assert_int_equal(fixture_stat(d->kv, "tight"), 0);
+	assert_int_equal(put(d, 0, KV_SYNC), 0);
+	check(d);
+	disk_end(d);
+}
+
 /* Without a reserve and without room for one the disk is got through as well, if not so far. */
 static void test_store_without_a_reserve_resumes_when_there_is_space(void **state)
 {
@@ -517,6 +549,7 @@ int main(void)
 		LEAK_CHECKED(test_values_that_find_no_room_keep_no_memory),
 		LEAK_CHECKED(test_space_that_others_free_is_found),
 		LEAK_CHECKED(test_disk_that_fills_at_any_moment),
+		LEAK_CHECKED(test_reserve_that_cannot_be_cut_does_not_grow),
 		LEAK_CHECKED(test_store_without_a_reserve_resumes_when_there_is_space),
 	};
 
