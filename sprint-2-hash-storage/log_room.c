@@ -134,12 +134,16 @@ static int make_huge(struct log *log, uint64_t need)
 	error = check_numbers(log, log->next, ((bytes - 1) >> log->shift) + 1);
 	if (!error)
 		error = log_segment_create(log, log->next, bytes, false, &s);
-	if (error)
-		return error;
-	log->next += s->units;
-	error = adopt(log, s);
-	if (error)
-		log_segment_close(s);
+	if (!error) {
+		error = adopt(log, s);
+		/* The numbers are used up only now. Behind a file that nothing is appended
+		 * to, opening would take what follows for lost. */
+		if (error)
+			log_segment_close(s);
+		else
+			log->next += s->units;
+	}
+	log->stray = error;
 	return error;
 }
 

@@ -4,6 +4,7 @@
  * who make room, group commit, and the latch after a failure.
  */
 #include "../../sprint-1-core-memory/tests/test_scale.h"
+#include "../log_internal.h"
 #include "log_fixture.h"
 
 static const struct env_sim_config sim_mapped = { .seed = 1 };
@@ -368,6 +369,72 @@ static void test_failed_sync_later_latches(void **state)
 	end(&f);
 }
 
+/* ---- a huge record whose segment is not had ---- */
+
+/* A huge record is refused by a failure, the nth of its kind; small ones that come behind it are
+ * synced, and a crash of the machine takes none of them. */
+static bool refuse_huge(const struct env_sim_config *home, uint64_t nth, bool memory)
+{
+	const struct env_sim_fault fault = { .calls = SIM_ANY, .nth = nth };
+	struct env_sim_point p = { .loss = SIM_LOSE_ALL };
+	struct fixture f, after;
+	uint64_t i, n = 0, position = 0;
+	bool fired;
+	int error;
+
+	begin(&f, home);
+	/* The record's numbers are in two leaves of the table of segments. */
+	f.config.first = LOG_LEAF - 2;
+	create_log(&f);
+	for (; n < 3; n++)
+		position = append(&f, n, 8000);
+	assert_int_equal(log_sync(f.log, position), 0);
+	f.env->ops->sleep_ns(f.env, 1000000);
+	if (memory)
+		port_fault_set(nth, true);
+	else
+		env_sim_fault(f.sim, &fault);
+	error = try_append(f.log, n, 3 * SEGMENT, 0, NULL);
+	fired = memory ? port_fault_fired() : env_sim_fault_fired(f.sim);
+	port_fault_set(0, false);
+	env_sim_fault(f.sim, NULL);
+	n += !error;
+	/* Beyond the end of the segment that there was. */
+	for (i = 0; i < 12; i++) {
+		if (try_append(f.log, n, 8000, 0, &position) || log_sync(f.log, position))
+			break;
+		n++;
+	}
+	p.at = env_sim_position(f.sim);
+	after = f;
+	use_sim(&after, env_sim_crash(f.sim, &p, false));
+	after.live_before = port_fault_live();
+	open_log(&after, 0);
+	assert_true(after.list.n >= n);
+	end(&after);
+	error = log_close(f.log);
+	assert_true(!error || error == -EROFS);
+	f.log = NULL;
+	end(&f);
+	return fired;
+}
+
+static void test_huge_record_that_is_refused_takes_nothing_with_it(void **state)
+{
+	uint64_t nth;
+	size_t h;
+
+	(void)state;
+	for (h = 0; h < HOMES; h++) {
+		for (nth = 1; refuse_huge(homes[h], nth, false); nth++)
+			;
+		assert_true(nth > 4);
+		for (nth = 1; refuse_huge(homes[h], nth, true); nth++)
+			;
+		assert_true(nth > 2);
+	}
+}
+
 #define TEST(name) cmocka_unit_test(name)
 
 int main(void)
@@ -385,6 +452,7 @@ int main(void)
 		TEST(test_failed_sync_latches),
 		TEST(test_failed_write_latches),
 		TEST(test_failed_sync_later_latches),
+		TEST(test_huge_record_that_is_refused_takes_nothing_with_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
