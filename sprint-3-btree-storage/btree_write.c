@@ -50,16 +50,31 @@ static void write_end(struct write *w)
 	}
 }
 
+/* A bound may be longer than any key. What is cut off here makes no difference: a key would have
+ * to be as long to be told apart by it. */
+static struct kv_slice cut_bound(struct kv_slice bound)
+{
+	if (bound.len > BTREE_KEY_MAX)
+		bound.len = BTREE_KEY_MAX + 1;
+	return bound;
+}
+
 static void encode_step(const struct kv_op *op, uint8_t *head, struct kv_slice *part)
 {
-	struct kv_slice value = op->type == KV_DELETE ? kv_slice(NULL, 0) : op->value;
+	struct kv_slice key = op->key, value = op->value;
 
+	if (op->type == KV_DELETE) {
+		value = kv_slice(NULL, 0);
+	} else if (op->type == KV_DELETE_RANGE) {
+		key = cut_bound(key);
+		value = cut_bound(value);
+	}
 	head[0] = (uint8_t)op->type;
 	head[1] = op->type == KV_DELETE_RANGE && !op->value.data;
-	port_put_le16(head + 2, (uint16_t)op->key.len);
+	port_put_le16(head + 2, (uint16_t)key.len);
 	port_put_le32(head + 4, (uint32_t)value.len);
 	part[0] = kv_slice(head, BTREE_LOG_STEP);
-	part[1] = op->key;
+	part[1] = key;
 	part[2] = value;
 }
 
@@ -106,7 +121,8 @@ int btree_write_step(struct kv_slice *rest, struct kv_op *op)
 	left = rest->len - BTREE_LOG_STEP;
 	key = port_get_le16(p + 2);
 	value = port_get_le32(p + 4);
-	if (key > BTREE_KEY_MAX || key > left || value > left - key)
+	if ((key > BTREE_KEY_MAX && p[0] != KV_DELETE_RANGE) || key > left ||
+	    value > left - key)
 		return -EBADMSG;
 	op->type = p[0];
 	op->key = kv_slice(p + BTREE_LOG_STEP, key);

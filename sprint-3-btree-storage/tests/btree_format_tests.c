@@ -276,6 +276,53 @@ static void test_log_record_of_a_batch_is_these_bytes(void **state)
 	env_sim_free(disk);
 }
 
+/* Bounds of a range may be longer than any key. What was done with them is done again after a
+ * crash: up to the bound, and not beyond. */
+static void test_range_of_long_bounds_is_done_again(void **state)
+{
+	static const size_t lengths[] = { BTREE_KEY_MAX + 1, 600, UINT16_MAX,
+					  KV_KEY_MAX };
+	static uint8_t from[KV_KEY_MAX], to[KV_KEY_MAX];
+	const struct kv_slice below = { from, BTREE_KEY_MAX },
+			      within = { to, BTREE_KEY_MAX };
+	struct kv_buf value = { 0 };
+	struct kv_msg why = { "" };
+	size_t i;
+
+	(void)state;
+	memset(from, 'm', sizeof(from));
+	memset(to, 'm', sizeof(to));
+	to[BTREE_KEY_MAX - 1] = 'n';
+	for (i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+		struct env_sim *disk = env_sim_new(NULL), *after;
+		const struct kv_op range = { KV_DELETE_RANGE,
+					     { from, lengths[i] },
+					     { to, lengths[i] } };
+		struct env_sim_point now = { 0, SIM_LOSE_NONE, 0 };
+		struct kv *kv = NULL;
+
+		assert_int_equal(kv_open(&btree_engine, env_sim_env(disk), "store",
+					 "segment_bytes=64k", &kv, &why),
+				 0);
+		assert_int_equal(kv_put(kv, below, kv_str("below"), KV_NONE), 0);
+		assert_int_equal(kv_put(kv, within, kv_str("within"), KV_NONE), 0);
+		assert_int_equal(kv_put(kv, kv_str("z"), kv_str("above"), KV_NONE), 0);
+		assert_int_equal(kv_write(kv, &range, 1, KV_SYNC), 0);
+		now.at = env_sim_position(disk);
+		after = env_sim_crash(disk, &now, false);
+		assert_int_equal(kv_close(kv), 0);
+		if (kv_open(&btree_engine, env_sim_env(after), "store", NULL, &kv, &why))
+			fail_msg("%zu bytes: %s", lengths[i], why.text);
+		assert_int_equal(kv_get(kv, below, &value), 0);
+		assert_int_equal(kv_get(kv, within, &value), -ENOENT);
+		assert_int_equal(kv_get(kv, kv_str("z"), &value), 0);
+		assert_int_equal(kv_close(kv), 0);
+		env_sim_free(after);
+		env_sim_free(disk);
+	}
+	kv_buf_free(&value);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -283,6 +330,7 @@ int main(void)
 		LEAK_CHECKED(test_inner_node_is_these_bytes),
 		LEAK_CHECKED(test_store_is_read_by_the_documents_offsets),
 		LEAK_CHECKED(test_log_record_of_a_batch_is_these_bytes),
+		LEAK_CHECKED(test_range_of_long_bounds_is_done_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -55,7 +55,7 @@ static int decode(const uint8_t *record, size_t bytes, struct kv_op *op, size_t 
 
 static void test_steps_are_taken_off_the_front(void **state)
 {
-	uint8_t record[256];
+	uint8_t record[1024];
 	size_t first = encode(record, KV_PUT, 5, 20), all, left;
 	struct kv_op op = { KV_DELETE, { NULL, 0 }, { NULL, 0 } };
 
@@ -76,6 +76,10 @@ static void test_steps_are_taken_off_the_front(void **state)
 		    decode(record, BTREE_LOG_STEP + 5, &op, &left), 0);
 	learn_expect(!op.value.data, "value.data is NULL: the range has no end",
 		     "it is not");
+	(void)encode(record, KV_DELETE_RANGE, BTREE_KEY_MAX + 1, 0);
+	learn_error("btree_write_step() of a range from beyond all keys that begin so",
+		    decode(record, BTREE_LOG_STEP + BTREE_KEY_MAX + 1, &op, &left), 0);
+	learn_number("the length of its first bound", op.key.len, BTREE_KEY_MAX + 1);
 }
 
 /* The log's checksum was right: what else may the bytes be? Anything. */
