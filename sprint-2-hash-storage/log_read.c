@@ -250,7 +250,8 @@ int log_reclaim(struct log *log, uint64_t number)
 		goto out;
 	/* What was never synced is best forgotten: the system would still write it. */
 	kept = s->synced ? log->spares_kept : log->config.reserve;
-	keep = s->units == 1 && log->spares < kept;
+	/* Nor is one that was cut behind its end any good: it has no blocks to give. */
+	keep = s->bytes == log->config.segment_bytes && log->spares < kept;
 	log_segment_unpublish(log, s);
 	log->spares_busy = true;
 	port_mutex_unlock(&log->lock);

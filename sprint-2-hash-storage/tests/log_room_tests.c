@@ -127,6 +127,37 @@ static void test_urgent_appends_have_the_reserve_of_a_full_disk(void **state)
 	end(&f);
 }
 
+/* Of a closed log the last segment is cut behind its end. Such a file has no blocks to give to a
+ * reserve, which is to be there when the disk is full again. */
+static void test_reserve_is_not_made_of_files_that_were_cut(void **state)
+{
+	struct fixture f;
+	uint64_t n = 0, i, refused_at;
+
+	(void)state;
+	begin(&f, &(struct env_sim_config){ .seed = 7, .capacity_bytes = 12 * SEGMENT });
+	f.config.reserve = 2;
+	create_log(&f);
+	for (i = 0; i < 2; i++) {
+		(void)append(&f, n++, 100);
+		reopen_log(&f, 0);
+	}
+	wait_for_reserve(&f);
+	assert_int_equal(append_until_error(&f, &n, 0), -ENOSPC);
+	assert_int_equal(append_until_error(&f, &n, LOG_URGENT), -ENOSPC);
+	assert_int_equal(stat_of(f.log, "log_spares"), 0);
+	for (i = 0; i < 2; i++) {
+		assert_int_equal(log_retire(f.log, i), 0);
+		assert_int_equal(log_reclaim(f.log, i), 0);
+	}
+	env_sim_set_capacity(f.sim, 15 * SEGMENT);
+	assert_int_equal(append_until_error(&f, &n, 0), -ENOSPC);
+	refused_at = n;
+	assert_int_equal(append_until_error(&f, &n, LOG_URGENT), -ENOSPC);
+	assert_true(n - refused_at >= 2 * (SEGMENT / 8100));
+	end(&f);
+}
+
 struct rivals {
 	struct fixture *f;
 	unsigned int running; /* tasks of the simulator: one at a time */
@@ -444,6 +475,7 @@ int main(void)
 		TEST(test_more_segments_are_made_ahead_of_who_waits_for_them),
 		TEST(test_full_disk_refuses_and_goes_on_when_there_is_room),
 		TEST(test_urgent_appends_have_the_reserve_of_a_full_disk),
+		TEST(test_reserve_is_not_made_of_files_that_were_cut),
 		TEST(test_urgent_append_is_not_refused_for_anothers_sake),
 		TEST(test_sync_makes_durable_what_was_appended),
 		TEST(test_sync_reaches_over_segments),
