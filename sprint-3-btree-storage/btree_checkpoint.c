@@ -128,6 +128,19 @@ struct btree_super btree_version_super(const struct btree_store *s,
 	};
 }
 
+/* What may be over next time. Anything else leaves doubt about what is on the device. */
+static bool may_pass(int error)
+{
+	return error == -ENOSPC || error == -EDQUOT || error == -ENOMEM;
+}
+
+/* Under write_lock. Whatever the error is, a pager that is latched will write no checkpoint. */
+static void stop_if_fatal(struct btree_store *s, int error, const char *what)
+{
+	if (!may_pass(error) || btree_pager_failure(s->pager, NULL))
+		btree_store_stop(s, error, what);
+}
+
 /* Under write_lock. */
 static int begin(struct btree_store *s, const struct btree_version *v,
 		 struct checkpoint *c, struct kv_msg *why)
@@ -146,7 +159,8 @@ static int begin(struct btree_store *s, const struct btree_version *v,
 		return 0;
 	s->checkpoint_generation = before;
 	btree_keep_update(s);
-	return kv_fail(why, error, "%s: no room to begin a checkpoint", s->dir);
+	stop_if_fatal(s, error, "writing pages");
+	return kv_fail(why, error, "%s: a checkpoint cannot be begun", s->dir);
 }
 
 /* The log's segment in which replay is to begin comes first, so that it is whole. What stands
@@ -166,20 +180,14 @@ static int write_pages(struct btree_store *s, struct checkpoint *c, uint64_t rat
 	return btree_checkpoint_write(c->pages, rate, why);
 }
 
-/* What may be over next time. Anything else leaves doubt about what is on the device. */
-static bool may_pass(int error)
-{
-	return error == -ENOSPC || error == -EDQUOT || error == -ENOMEM;
-}
-
 /* Under write_lock. */
 static void end(struct btree_store *s, const struct checkpoint *c, int error)
 {
 	const uint64_t *keep;
 	size_t n;
 
-	if (error && !may_pass(error))
-		btree_store_stop(s, error, c->what);
+	if (error)
+		stop_if_fatal(s, error, c->what);
 	/* After an error its pages stay frozen, too: one that was written is clean, and with it
 	 * may be those above, which would not learn of a change in place. */
 	if (!error) {

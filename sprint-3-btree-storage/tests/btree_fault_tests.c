@@ -201,22 +201,27 @@ static void test_failed_sync_of_the_log_stops_all_promises(void **state)
 	env_sim_free(s.sim);
 }
 
-/* The pages' sync and the superblock's, each write of a checkpoint too. */
+/* The pages' sync and the superblock's, each write of a checkpoint too. A write for which the disk
+ * has no room may be done again; a sync may not, whatever its error. */
 static void test_failed_checkpoint_stops_all_promises(void **state)
 {
-	static const unsigned int calls[] = { ONE(SIM_SYNC), ONE(SIM_WRITE) };
+	static const struct env_sim_fault faults[] = {
+		{ .calls = ONE(SIM_SYNC), .path = "TREE" },
+		{ .calls = ONE(SIM_WRITE), .path = "TREE" },
+		{ .calls = ONE(SIM_SYNC), .path = "TREE", .error = -ENOSPC },
+	};
+	enum { FAULTS = sizeof(faults) / sizeof(faults[0]) };
 	uint64_t nth, failures = 0;
 	struct scene s;
 	size_t i;
 	int error;
 
 	(void)state;
-	for (i = 0; i < 2; i++)
+	for (i = 0; i < FAULTS; i++)
 		for (nth = 1, error = -1; error; nth++) {
-			struct env_sim_fault f = { .calls = calls[i],
-						   .nth = nth,
-						   .path = "TREE" };
+			struct env_sim_fault f = faults[i];
 
+			f.nth = nth;
 			scene_begin(&s, MAPPED, true);
 			assert_int_equal(open_store(&s), 0);
 			fill(&s, 2);
@@ -237,7 +242,89 @@ static void test_failed_checkpoint_stops_all_promises(void **state)
 			env_sim_free(s.sim);
 		}
 	print_message("%llu checkpoints failed\n", (unsigned long long)failures);
-	assert_true(failures >= 6);
+	assert_true(failures >= 8);
+}
+
+enum { LOADED = 100 };
+
+static int next_loaded(void *arg, struct kv_slice *key, struct kv_slice *value)
+{
+	static char text[16];
+	unsigned int *i = arg;
+
+	if (*i == LOADED)
+		return -ENOENT;
+	(void)snprintf(text, sizeof(text), "loaded%06u", (*i)++);
+	*key = *value = kv_str(text);
+	return 0;
+}
+
+/* A load whose superblock may yet be found on the device: a write to the store, empty again,
+ * would not be right for what opens then. */
+static void test_failed_load_stops_all_promises(void **state)
+{
+	static const int errors[] = { -EIO, -ENOSPC };
+	struct scene s;
+	uint64_t nth;
+	size_t i;
+	int error;
+
+	(void)state;
+	for (i = 0; i < 2; i++)
+		for (nth = 1, error = -1; error; nth++) {
+			struct env_sim_fault f = { .calls = ONE(SIM_SYNC),
+						   .nth = nth,
+						   .error = errors[i],
+						   .path = "TREE" };
+			unsigned int loaded = 0;
+
+			scene_begin(&s, MAPPED, true);
+			assert_int_equal(open_store(&s), 0);
+			env_sim_fault(s.sim, &f);
+			error = btree_bulk_load(s.kv, 90, next_loaded, &loaded);
+			env_sim_fault(s.sim, NULL);
+			if (error) {
+				assert_int_equal(fixture_stat(s.kv, "keys"), 0);
+				assert_int_equal(
+					kv_delete(s.kv, kv_str("loaded000001"), KV_NONE),
+					-EROFS);
+				assert_int_equal(put(&s, 10, KV_NONE), -EROFS);
+			}
+			(void)kv_close(s.kv);
+			env_sim_free(s.sim);
+		}
+}
+
+/* A page that could not be written to make room: no checkpoint comes any more, and the log would
+ * grow for ever. */
+static void test_failed_eviction_stops_all_promises(void **state)
+{
+	static const int errors[] = { -EIO, -ENOSPC };
+	struct scene s;
+	unsigned int key;
+	size_t i;
+	int error;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		struct env_sim_fault f = { .calls = ONE(SIM_WRITE),
+					   .nth = 1,
+					   .error = errors[i],
+					   .path = "TREE" };
+
+		scene_begin(&s, "segment_bytes=64k,memory_bytes=256k,huge=off", true);
+		assert_int_equal(open_store(&s), 0);
+		env_sim_fault(s.sim, &f);
+		for (key = 0, error = 0; !error; key++)
+			error = fixture_put(s.kv, key, 1, 1000, KV_NONE);
+		assert_true(env_sim_fault_fired(s.sim));
+		env_sim_fault(s.sim, NULL);
+		(void)kv_compact(s.kv);
+		assert_true(fixture_stat(s.kv, "stopped"));
+		assert_int_equal(fixture_put(s.kv, key - 2, 2, 10, KV_NONE), -EROFS);
+		assert_int_equal(kv_close(s.kv), 0);
+		env_sim_free(s.sim);
+	}
 }
 
 /* A write that promised to be durable soon, and was not: the next call hears of it. */
@@ -583,6 +670,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		LEAK_CHECKED(test_failed_sync_of_the_log_stops_all_promises),
 		LEAK_CHECKED(test_failed_checkpoint_stops_all_promises),
+		LEAK_CHECKED(test_failed_load_stops_all_promises),
+		LEAK_CHECKED(test_failed_eviction_stops_all_promises),
 		LEAK_CHECKED(test_failed_sync_of_a_group_is_told_to_later_writes),
 		LEAK_CHECKED(test_readers_keep_their_pages_when_a_large_batch_fails),
 		LEAK_CHECKED(test_call_without_memory_changes_nothing),
