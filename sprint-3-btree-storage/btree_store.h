@@ -87,7 +87,7 @@ struct btree_page_ref {
 	uint64_t birth;
 };
 
-struct btree_page_list { /* grows; see btree_page_list_add() */
+struct btree_page_list { /* grows; see btree_page_list_room() */
 	struct btree_page_ref *ref;
 	size_t count, cap;
 };

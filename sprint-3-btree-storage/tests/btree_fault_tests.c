@@ -665,6 +665,56 @@ static void test_space_that_others_free_is_found(void **state)
 	env_sim_free(s.sim);
 }
 
+enum {
+	OVERWRITES = 2000, /* each on new pages */
+	OVERWRITTEN_BYTES = 3000,
+	SPARE_BYTES = 2 << 20,
+};
+
+/* Opening does again what is in the log, and gives back what that gives up as it goes: no larger
+ * a disk is wanted than before the crash. */
+static void test_nearly_full_disk_opens_after_a_crash(void **state)
+{
+	struct scene s = { .options = "segment_bytes=64k,checkpoint_bytes=64m,huge=off",
+			   .label = "nearly full" };
+	const uint64_t capacity = 1ull << 30;
+	struct env_sim_point now = { .loss = SIM_LOSE_NONE };
+	struct env_sim *before, *after;
+	struct kv_buf value = { 0 };
+	char key[FIXTURE_KEY];
+	uint64_t unused;
+	unsigned int i;
+
+	(void)state;
+	s.sim = before = env_sim_new(
+		&(struct env_sim_config){ .seed = 9, .capacity_bytes = capacity });
+	assert_int_equal(open_store(&s), 0);
+	for (i = 0; i < OVERWRITES; i++)
+		assert_int_equal(fixture_put(s.kv, i % 4, i, OVERWRITTEN_BYTES, KV_NONE),
+				 0);
+	assert_int_equal(fixture_stat(s.kv, "checkpoints"), 0);
+	now.at = env_sim_position(before);
+	after = env_sim_crash(before, &now, false);
+	assert_int_equal(kv_close(s.kv), 0);
+	env_sim_free(before);
+
+	s.sim = after;
+	assert_int_equal(
+		env_sim_env(after)->ops->free_space(env_sim_env(after), "store", &unused),
+		0);
+	env_sim_set_capacity(after, capacity - unused + SPARE_BYTES);
+	assert_int_equal(open_store(&s), 0);
+	for (i = OVERWRITES - 4; i < OVERWRITES; i++) {
+		assert_int_equal(kv_get(s.kv, fixture_key(key, i % 4), &value), 0);
+		assert_int_equal(
+			fixture_version(i % 4, OVERWRITTEN_BYTES, value.data, value.len),
+			i);
+	}
+	kv_buf_free(&value);
+	assert_int_equal(kv_close(s.kv), 0);
+	env_sim_free(after);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -678,6 +728,7 @@ int main(void)
 		LEAK_CHECKED(test_full_disk_reads_deletes_and_resumes),
 		LEAK_CHECKED(test_full_disk_is_emptied_and_filled_again),
 		LEAK_CHECKED(test_space_that_others_free_is_found),
+		LEAK_CHECKED(test_nearly_full_disk_opens_after_a_crash),
 		LEAK_CHECKED(test_each_allocation_fails),
 		LEAK_CHECKED(test_each_call_fails_once),
 		LEAK_CHECKED(test_each_call_fails_for_good),
