@@ -81,7 +81,6 @@ struct verification {
 	struct hash_store *s;
 	struct kv_msg *why;
 	struct kv_buf scratch;
-	uint64_t puts, entries;
 };
 
 static int verify_record(void *arg, const struct log_record *r)
@@ -91,7 +90,6 @@ static int verify_record(void *arg, const struct log_record *r)
 
 	if ((r->type & HASH_TYPE) == HASH_RETIRE)
 		return 0;
-	v->puts += (r->type & HASH_TYPE) == HASH_PUT;
 	if (hash_record_parse(r, &h))
 		return kv_fail(v->why, -EBADMSG, "%s: the record at %llx has no key",
 			       v->s->dir, (unsigned long long)r->position);
@@ -107,7 +105,6 @@ static int verify_entry(void *arg, const struct hash_entry *e)
 
 	if (e->address >= HASH_PENDING)
 		return 0;
-	v->entries++;
 	error = hash_record_read(v->s, e->address * LOG_ALIGN, true, &v->scratch, &r);
 	if (error)
 		return kv_fail(v->why, error == -ENOENT ? -EBADMSG : error,
