@@ -13,7 +13,10 @@
  */
 #include "hash_store.h"
 
-enum { DEAD_SHARE = 16 }; /* of a segment, in one shard: time to look for work */
+enum {
+	DEAD_SHARE = 16,  /* of a segment, in one shard: time to look for work */
+	FILES_BESIDE = 8, /* that the log may keep for segments to come */
+};
 
 struct change { /* one step of a write on its way */
 	const struct kv_op *op;
@@ -180,6 +183,16 @@ static void tell_cleaner(struct hash_store *s, uint64_t position)
 	hash_cleaner_wake(s);
 }
 
+/* Whether so large a record would fit if all pairs were dropped; else none should be. */
+static bool can_ever_fit(struct hash_store *s, uint64_t bytes)
+{
+	struct env *env = s->base.env;
+	uint64_t beside = FILES_BESIDE * s->option[HASH_SEGMENT_BYTES], room;
+
+	return env->ops->free_space(env, s->dir, &room) ||
+	       bytes <= room + log_file_bytes(s->log) + beside;
+}
+
 /* After an attempt that failed: 0 when another is worth it. No lock is held, so others may
  * take the room first. */
 static int make_room(struct hash_store *s, int error, uint64_t bytes, unsigned int flags)
@@ -188,7 +201,8 @@ static int make_room(struct hash_store *s, int error, uint64_t bytes, unsigned i
 		error = log_wait_room(s->log, bytes, flags);
 	if (error == -ENOSPC)
 		error = hash_make_space(s);
-	if (error == -ENOSPC && s->option[HASH_EVICT] && !(flags & LOG_URGENT))
+	if (error == -ENOSPC && s->option[HASH_EVICT] && !(flags & LOG_URGENT) &&
+	    can_ever_fit(s, bytes))
 		error = hash_evict_segment(s);
 	return error;
 }
@@ -370,9 +384,7 @@ static int write_changes(struct hash_store *s, struct change *c, struct log_item
 		if (c[i].op->type == KV_PUT)
 			flags = 0;
 	while ((error = try_batch(s, c, item, n, how, flags, &kept))) {
-		uint64_t bytes = error == -EAGAIN ? log_items_bytes(item, kept) : 0;
-
-		error = make_room(s, error, bytes, flags);
+		error = make_room(s, error, log_items_bytes(item, kept), flags);
 		if (error)
 			return error;
 	}
@@ -397,6 +409,7 @@ static int write_batch(struct hash_store *s, const struct kv_op *op, size_t n,
 	if (!c || !item)
 		goto out;
 	memset(c, 0, n * sizeof(*c));
+	memset(item, 0, n * sizeof(*item));
 	for (i = 0; i < n; i++) {
 		c[i].op = &op[i];
 		c[i].hash = hash_key(s, op[i].key);

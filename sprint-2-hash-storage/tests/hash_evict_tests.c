@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -170,6 +171,30 @@ static void test_evicting_all_leaves_what_is_not_sealed(void **state)
 	close_cache(kv);
 }
 
+/* What is larger than all that there is would not fit an empty store either. */
+static void test_pair_that_can_never_fit_drops_nothing(void **state)
+{
+	struct kv *kv = open_cache("evict=on");
+	struct kv_op op[2] = { { KV_PUT, kv_str("large"), { NULL, 2 * MOST } },
+			       { KV_PUT, kv_str("small"), { NULL, 0 } } };
+	void *value = calloc(1, 2 * MOST);
+	unsigned int i, n;
+
+	(void)state;
+	assert_non_null(value);
+	op[0].value.data = value;
+	for (i = 0; i < FITS; i++)
+		assert_int_equal(put(kv, i), 0);
+	n = count(kv, 0, FITS);
+	assert_int_equal(kv_write(kv, op, 1, KV_NONE), -ENOSPC);
+	assert_int_equal(count(kv, 0, FITS), n);
+	assert_int_equal(kv_write(kv, op, 2, KV_NONE), -ENOSPC);
+	assert_int_equal(count(kv, 0, FITS), n);
+	assert_int_equal(put(kv, FITS), 0);
+	free(value);
+	close_cache(kv);
+}
+
 /* What a snapshot sees stays as long as it is held, and so does its space. */
 static void test_snapshot_keeps_what_is_evicted(void **state)
 {
@@ -245,6 +270,7 @@ int main(void)
 		LEAK_CHECKED(test_cache_takes_all_puts_and_keeps_the_newest),
 		LEAK_CHECKED(test_pair_that_was_written_again_is_young),
 		LEAK_CHECKED(test_evicting_all_leaves_what_is_not_sealed),
+		LEAK_CHECKED(test_pair_that_can_never_fit_drops_nothing),
 		LEAK_CHECKED(test_snapshot_keeps_what_is_evicted),
 		LEAK_CHECKED(test_writers_side_by_side_evict_for_each_other),
 	};
