@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # check_exercises.sh [ID...] - grades the graders. For each exercise: does its stub compile
-# without warnings and fail; does the reference pass with full points; is each of the wrong
-# solutions in wrong/*.patch caught, by the test that it names? Exit code 0 when all is so.
+# without warnings and fail; does the reference pass with full points, where of its files the
+# exercises that it does not need are stubs still; is each of the wrong solutions in wrong/*.patch
+# caught, by the test that it names? Exit code 0 when all is so.
 # Under an emulator (RUNNER) there are the tests alone: the table says what was not run.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
@@ -44,6 +45,23 @@ fresh_variant() { # ID
 	done
 }
 
+needs() { # ID: what it stands on, by way of others too
+	local other
+	for other in $(grade_key "$1" needs); do
+		echo "$other"
+		needs "$other"
+	done
+}
+# As a learner has the files who has solved this exercise and what it needs, and no other.
+solved_variant() { # ID
+	local others
+	fresh_variant "$1"
+	for path in $(exercise_files "$1"); do
+		others=$(cut_exercise list "" "$path" | grep -vxF -e "$1" -f <(needs "$1") | xargs)
+		[ -z "$others" ] || cut_exercise stub "$others" "$path" >"$learn/variant/$path"
+	done
+}
+
 check_marks() { # ID
 	for path in $(exercise_files "$1"); do
 		if ! grep -q "EXERCISE $1 begin" "$path"; then
@@ -65,7 +83,8 @@ for id; do
 
 	absent="" granted=0
 	tree_make
-	tree_overlay
+	solved_variant "$id"
+	overlay_variant "$id"
 	most=$(exercise_points "$id")
 	if grade_exercise "$id" && [ "$(points_reached)" -eq "$most" ] && [ "$most" -gt 0 ]; then
 		granted=$(points_granted)
