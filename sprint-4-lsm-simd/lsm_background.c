@@ -12,7 +12,6 @@
  * second later, and so for want of disk when the reserve is gone (lsm_reserve.c). A table that is corrupt is left out of compactions from then on. A
  * failed sync of the log or the manifest stops the store.
  */
-#include "lsm_picker_internal.h"
 #include "lsm_store.h"
 
 enum {
@@ -106,7 +105,7 @@ static int pace_work(void *arg, uint64_t bytes)
 	now = env->ops->now_ns(env);
 	if (s->paid_ns < now)
 		s->paid_ns = now;
-	s->paid_ns += lsm_share(bytes, rate, SECOND_NS);
+	s->paid_ns += bytes * SECOND_NS / rate;
 	due = s->paid_ns;
 	port_mutex_unlock(&s->task_lock);
 	return sleep_until(s, now, due);

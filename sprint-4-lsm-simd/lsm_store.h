@@ -203,7 +203,7 @@ struct lsm_store {
 	struct env_cond *wake;  /* for tasks: there is work */
 	struct env_cond *eased; /* for writers and who waits for quiet: work was done */
 	struct lsm_task flusher, *compactor;
-	bool started, flush_wanted;
+	bool flush_wanted;
 	uint64_t look_again;  /* the flusher's: when to tell compactors of `released` */
 	unsigned int working; /* compactions under way */
 	uint64_t rounds;      /* grows with each piece of work that came to its end */

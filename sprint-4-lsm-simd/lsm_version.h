@@ -209,7 +209,6 @@ void lsm_versions_unlock(struct lsm_versions *vs);
  * bytes of disk that came free. */
 uint64_t lsm_versions_purge(struct lsm_versions *vs);
 bool lsm_versions_are_over(const struct lsm_versions *vs); /* some, for it to free */
-/* A file that is being made is not an orphan: numbers given out since opening are left alone. */
 
 void lsm_versions_stats(struct lsm_versions *vs, kv_stat_fn *emit, void *arg);
 

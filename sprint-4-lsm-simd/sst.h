@@ -88,7 +88,6 @@ int sst_builder_add(struct sst_builder *b, struct kv_slice key, uint64_t hash,
 int sst_builder_delete_range(struct sst_builder *b, const struct lsm_tombstone *t);
 uint64_t
 sst_builder_bytes(const struct sst_builder *b); /* as the file would be now, about */
-uint64_t sst_builder_entries(const struct sst_builder *b);
 /* Writes what is left and syncs the file; its name is the caller's to make durable. Frees b,
  * also on error, when the file is removed. */
 int sst_builder_finish(struct sst_builder *b, struct sst_summary *out,

@@ -406,11 +406,6 @@ uint64_t sst_builder_bytes(const struct sst_builder *b)
 	       SST_PROPERTIES_BYTES + SST_FOOTER_BYTES;
 }
 
-uint64_t sst_builder_entries(const struct sst_builder *b)
-{
-	return b->tally.s.entries;
-}
-
 /* ---- beginning and end ---- */
 
 static void builder_free(struct sst_builder *b)
