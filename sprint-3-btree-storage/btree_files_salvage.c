@@ -502,6 +502,21 @@ static int give_log(struct salvage *v)
 
 /* ---- the whole ---- */
 
+/* A file of another store in the place of one that may be needed: what stood there? */
+static bool is_replaced(const struct btree_files *f)
+{
+	uint64_t needed = f->segment_bytes ? btree_files_position(f) / f->segment_bytes
+					   : 0;
+	size_t i;
+
+	for (i = 0; i < f->segments; i++)
+		if (!btree_segment_is_read(&f->segment[i]) &&
+		    f->segment[i].role != BTREE_FILE_DUPLICATE &&
+		    f->segment[i].named >= needed)
+			return true;
+	return false;
+}
+
 static void find_lost(struct salvage *v, const struct btree_survey *s)
 {
 	const struct btree_files *f = &v->files;
@@ -516,7 +531,7 @@ static void find_lost(struct salvage *v, const struct btree_survey *s)
 			v->gap_end = g->end;
 	}
 	/* The log went on behind its last file, or where it is nobody knows. */
-	if ((s->ended && !s->closed) || s->malformed ||
+	if ((s->ended && !s->closed) || s->malformed || is_replaced(f) ||
 	    (f->has_super && f->super.log_position && !s->segments))
 		v->lost_end = v->gap_end = UINT64_MAX;
 }
