@@ -292,7 +292,7 @@ static void test_crash_at_every_write_of_a_backup(void **state)
 			      "%llu\n",
 			      (unsigned long long)c.disks, (unsigned long long)b.whole,
 			      (unsigned long long)b.refused);
-		assert_true(b.whole && b.refused);
+		assert_true(!in_full() || (b.whole && b.refused));
 		scene_end(&c);
 	}
 }
