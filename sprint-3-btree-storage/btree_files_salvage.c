@@ -505,8 +505,8 @@ static int give_log(struct salvage *v)
 /* A file of another store in the place of one that may be needed: what stood there? */
 static bool is_replaced(const struct btree_files *f)
 {
-	uint64_t needed = f->segment_bytes ? btree_files_position(f) / f->segment_bytes
-					   : 0;
+	uint64_t needed =
+		f->segment_bytes ? btree_files_position(f) / f->segment_bytes : 0;
 	size_t i;
 
 	for (i = 0; i < f->segments; i++)
